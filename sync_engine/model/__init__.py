@@ -1,0 +1,1 @@
+"""The nouns: what flows between the stages, as frozen values. Imports nothing of ours; knows no broker and no clock."""

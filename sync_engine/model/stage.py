@@ -1,0 +1,125 @@
+"""What a stage is to the loop: topics in, a pure decision, the state it keeps, topics out. One loop runs any stage (runtime/loop).
+
+The surprise: a stage may ask the world something (`Request`), but never does it itself: the loop performs all requests of a batch
+together and brings the answers to `conclude` before it commits.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from sync_engine.model.outcome import DeadLetter, Emit, Reason
+from sync_engine.model.record import Record
+
+Datum = dict[str, Any]
+
+
+class Undecodable(Exception):
+    """Bytes that no schema of ours reads: bad data."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.letter = DeadLetter(reason, detail)
+
+
+class Codec(Protocol):
+    """Framed Avro bytes to and from datums, by full record name (`sync.wire.Sweep`, `sync.natural_person.Claim`)."""
+
+    def decode(self, framed: bytes) -> tuple[str, Datum]:
+        """Raises Undecodable for bad bytes; a WorldFailure of the runtime when the registry is away."""
+
+    def encode(self, name: str, datum: Datum) -> bytes: ...
+
+
+class View(Protocol):
+    """The state of one partition as a stage sees it in a batch: reads fall through to the store, writes stay until the commit."""
+
+    def get(self, key: bytes) -> Any: ...
+
+    def put(self, key: bytes, state: Any) -> None:
+        """None removes the state."""
+
+    def scan(self, after: bytes, limit: int) -> list[tuple[bytes, Any]]:
+        """Up to `limit` (key, state) in key order, beginning behind `after`."""
+
+
+class Request(msgspec.Struct, frozen=True, gc=False):
+    """A signed push to be tried once now; unanswered after `timeout_seconds` it counts as failed."""
+
+    subscriber: str
+    key: bytes
+    partition: int
+    webhook_id: str
+    body: bytes
+    timeout_seconds: float
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    acknowledged: bool
+    status: int | None
+    why: str
+    retry_after_seconds: float | None = None
+
+
+Output = Emit | DeadLetter | Request
+
+
+class Stage(Protocol):
+    """One stage of one node. All methods are pure but for the stage's own indexes, which `open` rebuilds from the state."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def inputs(self) -> tuple[str, ...]: ...
+
+    @property
+    def changelogs(self) -> tuple[str, ...]:
+        """Topics that the state is restored from; partitioned like the one input. Empty: the stage keeps no state."""
+
+    @property
+    def state_type(self) -> type | None: ...
+
+    def open(self, partition: int, view: View) -> None:
+        """The partition is ours from here on, or its indexes are void after an abort: rebuild them from the state."""
+
+    def keys(self, record: Record) -> Iterable[bytes]:
+        """The state keys that `decide` will read for this record, so that a batch's state is loaded in one trip."""
+
+    def decide(self, record: Record, view: View, now_ms: int) -> Sequence[Output]:
+        """What this record causes. Puts into `view` last, so that an unforeseen exception leaves no half of it."""
+
+    def work(self, partition: int, view: View, now_ms: int) -> Sequence[Output]:
+        """A slice of what is due without any record: a sweep's next keys, a retry, a settle time.
+
+        Called at the end of a batch, in its transaction, and between batches.
+        """
+
+    def conclude(self, request: Request, answer: Answer, view: View, now_ms: int) -> Sequence[Emit]:
+        """What the answer to a request causes."""
+
+    def restore(self, topic: str, key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]], view: View) -> None:
+        """Fold one changelog record into the state."""
+
+
+class Stateless:
+    """The part of a stage that keeps no state and asks nothing."""
+
+    changelogs: tuple[str, ...] = ()
+    state_type: type | None = None
+
+    def open(self, partition: int, view: View) -> None:
+        return
+
+    def keys(self, record: Record) -> Iterable[bytes]:
+        return ()
+
+    def work(self, partition: int, view: View, now_ms: int) -> Sequence[Output]:
+        return ()
+
+    def conclude(self, request: Request, answer: Answer, view: View, now_ms: int) -> Sequence[Emit]:
+        return ()
+
+    def restore(self, topic: str, key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]], view: View) -> None:
+        return
