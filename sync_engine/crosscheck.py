@@ -1,0 +1,266 @@
+"""What two places of the declarations say of each other: the rules that no single field can keep. Pure.
+
+The declarations given may be faulty in parts that were reported already. The surprise: hence a blank or unknown name is passed over in
+silence here, or one fault would be reported many times.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from sync_engine.fault import Fault
+from sync_engine.model import names
+from sync_engine.model.declaration import (
+    CodeTable,
+    Declarations,
+    Department,
+    EntityType,
+    ItemMapping,
+    Source,
+    Subscriber,
+    TopicFamily,
+)
+
+NETWORK = "connectors/network.yaml"
+SAME_PARTITIONS = (("claim", "state", "golden", "edge", "parked"), ("finding", "case"))
+"""Families of which one is the changelog of the stage that reads the other: its state would be in another worker's partition."""
+
+
+def faults(declarations: Declarations) -> Iterator[Fault]:
+    for rule in RULES:
+        yield from rule(declarations)
+
+
+# --- network --------------------------------------------------------------------------------------------------------------------
+
+
+def _tree(declarations: Declarations) -> Iterator[Fault]:
+    """One root and no cycle: the owner of a case is the lowest common ancestor of its sources' nodes."""
+    nodes = declarations.nodes
+    for name in nodes:
+        line = [name]
+        while (parent := nodes[line[-1]].parent) in nodes and parent not in line:
+            line.append(str(parent))
+        if parent == name:
+            yield Fault(NETWORK, f"nodes.{name}.parent", f"its parents form a cycle: {' > '.join([*line, name])}")
+    roots = [name for name, node in nodes.items() if node.parent is None]
+    for name in roots[1:]:
+        yield Fault(NETWORK, f"nodes.{name}", f'has no parent, as "{roots[0]}" has none: a network has one root')
+
+
+def _areas(declarations: Declarations) -> Iterator[Fault]:
+    for name, node in declarations.nodes.items():
+        parent = declarations.nodes.get(node.parent or "")
+        if parent and parent.region and node.region and not parent.holds(node.region):
+            yield Fault(NETWORK, f"nodes.{name}.region", f"{node.region} is not within {parent.region} of its parent {parent.name}")
+
+
+def _demands(declarations: Declarations) -> Iterator[Fault]:
+    seen: set[tuple[str, str]] = set()
+    for index, demand in enumerate(declarations.demands):
+        path, pair = f"demands[{index}]", (demand.node, demand.entity)
+        node = declarations.nodes.get(demand.node)
+        if node and node.parent is None:
+            yield Fault(NETWORK, f"{path}.node", f"{node.name} is the root: nobody is above it to send down")
+        if all(pair) and pair in seen:
+            yield Fault(NETWORK, path, f"a second demand of {demand.node} for {demand.entity}")
+        seen.add(pair)
+
+
+# --- catalogue ------------------------------------------------------------------------------------------------------------------
+
+
+def _entities(declarations: Declarations) -> Iterator[Fault]:
+    for entity in declarations.entities.values():
+        file = f"schemas/entities/{entity.entity}.yaml"
+        for path, message, allowed in (
+            *_items(entity, declarations.codes),
+            *_authority(entity),
+            *_rule_names(entity),
+            *_jurisdiction(entity),
+        ):
+            yield Fault(file, path, message, allowed)
+
+
+Finding = tuple[str, str, tuple[str, ...]]
+"""(path, message, allowed) within an entity's file."""
+
+
+def _items(entity: EntityType, codes: Mapping[str, CodeTable]) -> Iterator[Finding]:
+    bases = tuple(sorted(name for name, table in codes.items() if table.values))
+    for name, item in entity.items.items():
+        path = f"items.{name}"
+        if item.type == "code" and item.codes is None:
+            yield f"{path}.codes", "a code item needs a code table", bases
+        elif item.type == "code" and item.codes in codes and item.codes not in bases:
+            yield f"{path}.codes", f'"{item.codes}" has no values of its own: it maps to another table', bases
+        if item.type not in ("code", "") and item.codes is not None:
+            yield f"{path}.codes", f"only a code item has a code table, not a {item.type}", ()
+        if item.type not in ("string", "") and item.max_length is not None:
+            yield f"{path}.max_length", f"only a string has one, not a {item.type}", ()
+        if name == entity.key_name:
+            yield path, "is the name of the key, too", ()
+
+
+def _authority(entity: EntityType) -> Iterator[Finding]:
+    ruled: dict[str, str] = {}
+    for index, rule in enumerate(entity.authority):
+        for item in rule.items:
+            if item in ruled:
+                yield f"authority[{index}].items", f'"{item}" has its authority in {ruled[item]} already', ()
+            ruled.setdefault(item, rule.rule)
+        if rule.authority_class and rule.authority_class in rule.fallback:
+            yield f"authority[{index}].fallback", f'"{rule.authority_class}" is the authority itself', ()
+    for item in entity.items:
+        if item not in ruled:
+            yield f"items.{item}", "no authority rule names it: every item has one authoritative source (唯一源头)", ()
+
+
+def _rule_names(entity: EntityType) -> Iterator[Finding]:
+    rules = [(f"authority[{index}].rule", rule.rule) for index, rule in enumerate(entity.authority)]
+    rules += [(f"compare[{index}].rule", compare.rule) for index, compare in enumerate(entity.compare)]
+    for position, (path, rule) in enumerate(rules):
+        if rule and rule in (name for _, name in rules[:position]):
+            yield path, f'"{rule}" is the name of another rule', ()
+
+
+def _jurisdiction(entity: EntityType) -> Iterator[Finding]:
+    item = entity.items.get(entity.jurisdiction or "")
+    if item and item.type not in ("region", ""):
+        regions = tuple(name for name, other in entity.items.items() if other.type == "region")
+        yield "jurisdiction", f'"{item.name}" is a {item.type}, not a region', regions
+
+
+def _codes(declarations: Declarations) -> Iterator[Fault]:
+    for name, table in declarations.codes.items():
+        file = f"schemas/codes/{name}.yaml"
+        if table.values and (table.maps_to is not None or table.map):
+            yield Fault(file, "", "has values of its own and maps to another table: it must be one of the two")
+        elif not table.values and (table.maps_to is None or not table.map):
+            yield Fault(file, "", "has neither values nor both maps_to and map")
+        target = declarations.codes.get(table.maps_to or "")
+        if target is None:
+            continue
+        if target.maps_to is not None:
+            yield Fault(file, "maps_to", f'"{target.name}" maps to another table itself; map to that one', (target.maps_to,))
+        elif target.values:
+            for code, value in table.map.items():
+                if value not in target.values:
+                    yield Fault(file, f"map.{code}", f'"{value}" is not in {target.name}', tuple(target.values))
+
+
+# --- sources and subscribers ----------------------------------------------------------------------------------------------------
+
+
+def source_file(department: Department) -> str:
+    return f"connectors/sources/{department.node}/{department.name}.yaml"
+
+
+def subscriber_file(subscriber: Subscriber) -> str:
+    return f"connectors/subscribers/{subscriber.node}/{subscriber.name}.yaml"
+
+
+def _mappings(declarations: Declarations) -> Iterator[Fault]:
+    for department in declarations.departments.values():
+        for source in department.sources:
+            path = f"tables.{source.id.rpartition('/')[2]}"
+            for message in _double_use(source):
+                yield Fault(source_file(department), f"{path}.ignore", message)
+            for mapping in source.mappings:
+                entity = declarations.entities.get(mapping.entity)
+                for mapped in mapping.items if entity else ():
+                    at = f"{path}.mappings.{mapping.name}.items.{mapped.item}.codes"
+                    for message, allowed in _item_codes(entity, mapped, declarations.codes):
+                        yield Fault(source_file(department), at, message, allowed)
+
+
+def _double_use(source: Source) -> Iterator[str]:
+    used = {*source.primary_key}.union(*(mapping.columns for mapping in source.mappings))
+    for column in sorted(source.ignored & used):
+        yield f'"{column}" is mapped or a key, so it cannot be ignored'
+
+
+def _item_codes(entity: EntityType | None, mapped: ItemMapping, codes: Mapping[str, CodeTable]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    item = entity.items.get(mapped.item) if entity else None
+    if item is None or not item.type or (item.type == "code" and not item.codes):
+        return
+    if item.type != "code":
+        if mapped.codes is not None:
+            yield f"{item.name} is a {item.type}, not a code", ()
+        return
+    leading = tuple(sorted(name for name, table in codes.items() if item.codes in (name, table.maps_to)))
+    if mapped.codes is None and leading:
+        yield f"{item.name} is a code: say which table the column's codes are of", leading
+    elif mapped.codes in codes and leading and mapped.codes not in leading and codes[mapped.codes].maps_to != "":
+        yield f'"{mapped.codes}" does not lead to {item.codes}, the table of {item.name}', leading
+
+
+def _captured_once(declarations: Declarations) -> Iterator[Fault]:
+    """No table is captured by two sources, nor a heartbeat table shared: each would take the other's rows for its own."""
+    seen: dict[tuple[str, str], str] = {}
+    for department in declarations.departments.values():
+        tables = [("heartbeat.table", department.heartbeat_table)]
+        tables += [(f"tables.{source.id.rpartition('/')[2]}.table", source.table) for source in department.sources]
+        for path, table in tables:
+            database_table = (department.settings, table)
+            if all(database_table) and database_table in seen:
+                message = f"{table} of database {department.settings} is captured already, by {seen[database_table]}"
+                yield Fault(source_file(department), path, message)
+            seen.setdefault(database_table, f"{source_file(department)}: {path}")
+
+
+def _subscriber_areas(declarations: Declarations) -> Iterator[Fault]:
+    for subscriber in declarations.subscribers.values():
+        node = declarations.nodes.get(subscriber.node)
+        if node and node.region and subscriber.area and not node.holds(subscriber.area):
+            message = f"{subscriber.area} is not within {node.region} of its node {node.name}"
+            yield Fault(subscriber_file(subscriber), "demand.area", message)
+
+
+# A subscriber that is a table of a database comes with its own rule here: never one of the captured tables.
+
+# --- topics ---------------------------------------------------------------------------------------------------------------------
+
+
+def _families(declarations: Declarations) -> Iterator[Fault]:
+    for name in names.FAMILIES:
+        if name not in declarations.topics:
+            yield Fault(f"topics/{name}.yaml", "", "missing or unreadable")
+    for name, family in declarations.topics.items():
+        if name not in names.FAMILIES:
+            yield Fault(f"topics/{name}.yaml", "", "no stage knows this topic family", names.FAMILIES)
+        for path, message in _retention(family):
+            yield Fault(f"topics/{name}.yaml", path, message)
+
+
+def _retention(family: TopicFamily) -> Iterator[tuple[str, str]]:
+    kept = family.retention_ms < 0
+    if family.cleanup == "compact" and family.retention_ms > 0:
+        yield "retention", "a compacted topic keeps its last words forever: state is restored from them"
+    if family.cleanup == "compact" and family.delete_retention_ms is None:
+        yield "delete_retention", "missing: a compacted topic says how long an erasure stays visible"
+    if family.cleanup == "delete" and kept:
+        yield "retention", "a topic that is not compacted cannot be kept forever"
+    if family.cleanup == "delete" and (family.delete_retention_ms, family.max_compaction_lag_ms) != (None, None):
+        yield "cleanup", "delete_retention and max_compaction_lag are for compacted topics"
+
+
+def _partitions(declarations: Declarations) -> Iterator[Fault]:
+    for together in SAME_PARTITIONS:
+        known = [declarations.topics[name] for name in together if name in declarations.topics]
+        for family in known[1:]:
+            if 0 < known[0].partitions != family.partitions > 0:
+                message = f"{family.partitions}, but {known[0].name} has {known[0].partitions}: they must be the same"
+                yield Fault(f"topics/{family.name}.yaml", "partitions", message)
+
+
+RULES: Iterable[Callable[[Declarations], Iterator[Fault]]] = (
+    _tree,
+    _areas,
+    _demands,
+    _entities,
+    _codes,
+    _mappings,
+    _captured_once,
+    _subscriber_areas,
+    _families,
+    _partitions,
+)

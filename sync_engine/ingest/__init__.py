@@ -1,0 +1,1 @@
+"""Ingest: a captured row change, or a neighbour's claim, becomes claims of entities. Pure."""

@@ -1,0 +1,200 @@
+"""A Debezium change of a declared table as claims: one per mapping and key (docs/merge.md §1-§3).
+
+An update that changes the entity key is an assert at the new key and a withdrawal with `moved_to` at the old one. The surprise: a row
+that cannot be read is a dead letter *and*, if its key can be read, an `in_error` word in its slot, so that nobody takes the old value for
+verified.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from sync_engine.ingest.values import Read, Refused, read_key, reader
+from sync_engine.model.claim import IN_ERROR, SNAPSHOT, STREAM, Claim, Kind, Position, Value
+from sync_engine.model.declaration import Declarations, RowMapping, Source
+from sync_engine.model.outcome import DeadLetter, Reason
+
+UNAVAILABLE = "__debezium_unavailable_value"
+"""Debezium's placeholder for a column that the change did not carry (unchanged TOAST)."""
+
+Row = Mapping[str, Any]
+Keyed = tuple[str, str, Claim]
+"""(entity, entity key, claim)."""
+
+
+@dataclass(frozen=True)
+class CompiledMapping:
+    name: str
+    entity: str
+    key_column: str
+    key_type: str
+    items: tuple[tuple[str, str, Read], ...]
+    """(item, column, reader)."""
+
+
+@dataclass(frozen=True)
+class CompiledSource:
+    """A declared table with its readers, compiled once."""
+
+    id: str
+    primary_key: tuple[str, ...]
+    columns: frozenset[str]
+    mappings: tuple[CompiledMapping, ...]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Every slot of the source below this position that is still live is gone."""
+
+    source: str
+    entities: frozenset[str]
+    position: Position
+
+
+def compile_source(declarations: Declarations, source: Source) -> CompiledSource:
+    return CompiledSource(
+        source.id, source.primary_key, source.columns, tuple(_compile(declarations, mapping) for mapping in source.mappings)
+    )
+
+
+def _compile(declarations: Declarations, mapping: RowMapping) -> CompiledMapping:
+    entity = declarations.entities[mapping.entity]
+    items = tuple(
+        (mapped.item, mapped.column, reader(entity.items[mapped.item], declarations.codes.get(mapped.codes or ""), declarations.codes))
+        for mapped in mapping.items
+    )
+    return CompiledMapping(mapping.name, mapping.entity, mapping.key_column, entity.key_type, items)
+
+
+def read_change(source: CompiledSource, change: Row, epoch: int | None) -> list[Keyed | Sweep | DeadLetter]:
+    """The claims of one decoded Debezium envelope, in an order that withdraws before it asserts at another key.
+
+    `epoch` is the record's x-epoch header. Never raises for bad data.
+    """
+    try:
+        operation = change["op"]
+        position = read_position(change["source"], epoch)
+        if operation == "t":
+            return [_sweep(source, position)]
+        if operation == "d":
+            return list(_withdrawals(source, change["before"], position, _commit_ms(change)))
+        if operation not in ("c", "r", "u"):
+            return [DeadLetter(Reason.UNKNOWN_OPERATION, "allowed: c, r, u, d, t")]
+        read: list[Keyed | Sweep | DeadLetter] = list(_assertions(source, change, position))
+    except Refused as refused:
+        return [DeadLetter(refused.reason, refused.detail)]
+    except KeyError as missing:
+        return [DeadLetter(Reason.MISSING_COLUMN, f"the envelope or its row lacks {missing}")]
+    if _ends_snapshot_of_table(change["source"]):
+        read.append(_sweep(source, position))
+    return read
+
+
+def read_position(origin: Row, epoch: int | None) -> Position:
+    """Position of a PostgreSQL change from its `source` block and epoch header; raises Refused.
+
+    `source.sequence` is a JSON array of two strings: LSN of the previous commit (or null) and LSN of the event (Debezium, PostgreSQL
+    connector, "data change events").
+    """
+    if epoch is None:
+        raise Refused(Reason.INVALID_POSITION, "no x-epoch header: the connector must add it")
+    try:
+        last_commit, event = msgspec.json.decode(origin["sequence"])
+        major, minor = int(last_commit or 0), int(event or 0)
+    except (KeyError, TypeError, ValueError, msgspec.DecodeError):
+        raise Refused(Reason.INVALID_POSITION, "source.sequence is not a JSON array of two LSNs") from None
+    # An incremental snapshot's READ is in stream order: Debezium itself drops the rows that the stream overtook.
+    phase = SNAPSHOT if origin.get("snapshot") not in (None, "false", "incremental") else STREAM
+    return (epoch, phase, major, minor, 0)
+
+
+def _ends_snapshot_of_table(origin: Row) -> bool:
+    return origin.get("snapshot") in ("last", "last_in_data_collection")
+
+
+def _commit_ms(change: Row) -> int:
+    return int(change["source"].get("ts_ms") or 0)
+
+
+def _sweep(source: CompiledSource, position: Position) -> Sweep:
+    return Sweep(source.id, frozenset(mapping.entity for mapping in source.mappings), position)
+
+
+def _row_id(source: CompiledSource, row: Row) -> str:
+    return msgspec.json.encode([row[column] for column in source.primary_key]).decode()
+
+
+def _withdrawals(source: CompiledSource, before: Row | None, position: Position, commit_ms: int) -> list[Keyed | DeadLetter]:
+    if before is None:
+        return [DeadLetter(Reason.MISSING_COLUMN, "a delete without its row: the table's replica identity must hold the key columns")]
+    row = _row_id(source, before)
+    read: list[Keyed | DeadLetter] = []
+    for mapping in source.mappings:
+        try:
+            key = read_key(mapping.key_type, before[mapping.key_column])
+        except Refused as refused:
+            # The row was never accepted under this key either, so there is no slot to withdraw; the letter says that it happened.
+            read.append(DeadLetter(refused.reason, f"{mapping.name}: {refused.detail}"))
+            continue
+        read.append((mapping.entity, key, Claim(source.id, row, mapping.name, int(Kind.WITHDRAW), position, effective_ms=commit_ms)))
+    return read
+
+
+def _assertions(source: CompiledSource, change: Row, position: Position) -> list[Keyed | DeadLetter]:
+    after, before, commit_ms = change["after"], change.get("before"), _commit_ms(change)
+    unknown = sorted(set(after) - source.columns)
+    if unknown:
+        return [DeadLetter(Reason.UNKNOWN_COLUMN, f"{', '.join(unknown)}: neither mapped nor ignored")]
+    row = _row_id(source, after)
+    read: list[Keyed | DeadLetter] = []
+    for mapping in source.mappings:
+        read.extend(_assert(source, mapping, row, after, before, position, commit_ms))
+    return read
+
+
+def _assert(
+    source: CompiledSource, mapping: CompiledMapping, row: str, after: Row, before: Row | None, position: Position, commit_ms: int
+) -> list[Keyed | DeadLetter]:
+    read: list[Keyed | DeadLetter] = []
+    moved_to: str | None = None
+    try:
+        key = moved_to = read_key(mapping.key_type, after[mapping.key_column])
+        read.append((mapping.entity, key, _claim(source, mapping, row, after, position, commit_ms)))
+    except Refused as refused:
+        read.append(DeadLetter(refused.reason, f"{mapping.name}: {refused.detail}"))
+        if moved_to is not None:
+            read.append((mapping.entity, moved_to, _in_error(source, mapping, row, position, commit_ms)))
+    old_key = _old_key(mapping, before)
+    if old_key is not None and old_key != moved_to:
+        withdrawal = Claim(source.id, row, mapping.name, int(Kind.WITHDRAW), position, moved_to=moved_to, effective_ms=commit_ms)
+        read.insert(0, (mapping.entity, old_key, withdrawal))
+    return read
+
+
+def _old_key(mapping: CompiledMapping, before: Row | None) -> str | None:
+    """The key before the change; None if it is not known or was never a valid one (then no slot was made)."""
+    if not before or before.get(mapping.key_column) is None:
+        return None
+    try:
+        return read_key(mapping.key_type, before[mapping.key_column])
+    except Refused:
+        return None
+
+
+def _claim(source: CompiledSource, mapping: CompiledMapping, row: str, after: Row, position: Position, commit_ms: int) -> Claim:
+    values: dict[str, Value] = {}
+    unchanged = {}
+    for item, column, read in mapping.items:
+        raw = after[column]
+        if raw == UNAVAILABLE:
+            unchanged[item] = (*position, int(Kind.ASSERT))
+        else:
+            values[item] = read(raw)
+    return Claim(source.id, row, mapping.name, int(Kind.ASSERT), position, values, None, (), unchanged, effective_ms=commit_ms)
+
+
+def _in_error(source: CompiledSource, mapping: CompiledMapping, row: str, position: Position, commit_ms: int) -> Claim:
+    unchanged = {item: (*position, IN_ERROR) for item, _, _ in mapping.items}
+    return Claim(source.id, row, mapping.name, IN_ERROR, position, unchanged=unchanged, effective_ms=commit_ms)

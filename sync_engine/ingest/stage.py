@@ -1,0 +1,131 @@
+"""Ingest as a stage: cdc.* and the neighbours' edges in, claim.<entity> and dead letters out. Keeps no state.
+
+What was captured is decoded, mapped, normalised, validated; what a neighbour sent is checked for having come a way that it can have come.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sync_engine.ingest.capture import CompiledSource, Sweep, compile_source, read_change
+from sync_engine.model import names
+from sync_engine.model.avro import claim_to_datum
+from sync_engine.model.declaration import Declarations
+from sync_engine.model.outcome import DeadLetter, Emit, Reason
+from sync_engine.model.record import Record
+from sync_engine.model.stage import Codec, Output, Stateless, Undecodable, View
+
+EPOCH_HEADER = "x-epoch"
+SCOPE_PREFIX = "scope/"
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A neighbour's edge topic."""
+
+    neighbour: str
+    entity: str
+    from_parent: bool
+
+
+class IngestStage(Stateless):
+    """Ingest of one node: all its departments and all its neighbours."""
+
+    name = "ingest"
+
+    def __init__(self, declarations: Declarations, node: str, partitions: Mapping[str, int], codec: Codec) -> None:
+        """`partitions` = number of claim partitions by entity."""
+        self._node = node
+        self._codec = codec
+        self._partitions = partitions
+        self._origins = {source.id: source.node for source in declarations.sources.values()}
+        self._sources: dict[str, CompiledSource] = {
+            names.cdc(department, source.table): compile_source(declarations, source)
+            for department in declarations.departments_of(node)
+            for source in department.sources
+        }
+        parent = declarations.nodes[node].parent
+        self._edges = {
+            names.edge(neighbour.name, node, entity): Edge(neighbour.name, entity, neighbour.name == parent)
+            for neighbour in declarations.neighbours(node)
+            for entity in declarations.entities
+        }
+        self.inputs: tuple[str, ...] = (*self._sources, *self._edges)
+
+    def decide(self, record: Record, view: View, now_ms: int) -> Sequence[Output]:
+        edge = self._edges.get(record.topic)
+        if edge is not None:
+            return self._from_neighbour(record, edge)
+        source = self._sources.get(record.topic)
+        if source is None:
+            return [DeadLetter(Reason.UNKNOWN_TABLE, "no declared source is captured into this topic")]
+        return self._from_capture(record, source)
+
+    def _from_capture(self, record: Record, source: CompiledSource) -> Sequence[Output]:
+        if record.value is None:
+            return ()  # Debezium's tombstone: for compaction of the cdc topic only
+        try:
+            _, change = self._codec.decode(record.value)
+        except Undecodable as error:
+            return [error.letter]
+        outputs: list[Output] = []
+        for read in read_change(source, change, _epoch(record)):
+            if isinstance(read, DeadLetter):
+                outputs.append(read)
+            elif isinstance(read, Sweep):
+                outputs.extend(self._sweep(read))
+            else:
+                entity, key, claim = read
+                value = self._codec.encode(f"sync.{entity}.Claim", claim_to_datum(claim))
+                outputs.append(self._claim(entity, key.encode(), value, ()))
+        return outputs
+
+    def _claim(self, entity: str, key: bytes, value: bytes, headers: tuple[tuple[str, bytes], ...]) -> Emit:
+        return Emit(names.claim(self._node, entity), key, value, names.partition_of(key, self._partitions[entity]), headers)
+
+    def _sweep(self, sweep: Sweep) -> list[Emit]:
+        datum = {"source": sweep.source, **dict(zip(("epoch", "phase", "major", "minor", "sub"), sweep.position, strict=True))}
+        value = self._codec.encode("sync.wire.Sweep", datum)
+        return [
+            Emit(names.claim(self._node, entity), None, value, partition)
+            for entity in sorted(sweep.entities)
+            for partition in range(self._partitions[entity])
+        ]
+
+    def _from_neighbour(self, record: Record, edge: Edge) -> Sequence[Output]:
+        """The claim as it came, with this node added to its path."""
+        if record.value is None:
+            return ()  # erased at the neighbour; what is erased here is decided here
+        parts = (record.key or b"").split(b"\x1f")
+        if len(parts) != 4:
+            return [DeadLetter(Reason.UNDECODABLE, "the key is not entity key and slot")]
+        try:
+            name, datum = self._codec.decode(record.value)
+        except Undecodable as error:
+            return [error.letter]
+        source = datum.get("source")
+        if name != f"sync.{edge.entity}.Claim" or source != parts[1].decode():
+            return [DeadLetter(Reason.UNDECODABLE, "not a claim of this entity, or of another slot than its key says")]
+        path = next((value.decode() for header, value in record.headers if header == "path"), "")
+        refused = self._refuse(edge, source, path.split(","))
+        if refused is not None:
+            return [refused]
+        return [self._claim(edge.entity, parts[0], record.value, (("path", f"{path},{self._node}".encode()),))]
+
+    def _refuse(self, edge: Edge, source: str, path: list[str]) -> DeadLetter | None:
+        if source.startswith(SCOPE_PREFIX):
+            if edge.from_parent and source == f"{SCOPE_PREFIX}{edge.neighbour}" and path == [edge.neighbour]:
+                return None
+            return DeadLetter(Reason.NOT_ITS_TO_SEND, "only a parent says what is in scope, and only for itself")
+        origin = self._origins.get(source)
+        if origin is None:
+            return DeadLetter(Reason.UNKNOWN_SOURCE, "a neighbour's claim of a source that is not declared here")
+        if path[-1] != edge.neighbour or path[0] != origin or self._node in path:
+            return DeadLetter(Reason.NOT_ITS_TO_SEND, "the claim's path does not lead from its source through this neighbour")
+        return None
+
+
+def _epoch(record: Record) -> int | None:
+    for name, value in record.headers:
+        if name == EPOCH_HEADER and value and value.isdigit():
+            return int(value)
+    return None

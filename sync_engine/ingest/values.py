@@ -1,0 +1,134 @@
+"""A captured column's value as the item's value: trimmed, normalised, mapped by code table, checked against the item's type.
+
+Refuses by raising `Refused` within this package only; the stage turns it into a dead letter. A message never holds the value.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal, InvalidOperation
+from unicodedata import normalize
+
+from sync_engine.ingest.identifiers import is_resident_id, is_uscc
+from sync_engine.model.claim import Value
+from sync_engine.model.declaration import CodeTable, Item
+from sync_engine.model.outcome import Reason
+
+_EPOCH_DAY = date(1970, 1, 1)
+
+Read = Callable[[object], Value]
+"""From what the capture gives to the item's value; raises Refused."""
+
+
+@dataclass(frozen=True)
+class Refused(Exception):
+    reason: Reason
+    detail: str
+
+
+def reader(item: Item, codes: CodeTable | None, tables: Mapping[str, CodeTable]) -> Read:
+    """The function that reads a column into this item; `codes` is the table that the mapping names, if it names one."""
+    if item.type == "code":
+        return _code_reader(item, codes or tables[item.codes or ""])
+    convert = _CONVERTERS[item.type]
+
+    def read(raw: object) -> Value:
+        if raw is None:
+            return None
+        if isinstance(raw, str):
+            raw = normalize("NFC", raw.strip())
+            if not raw:
+                return None
+        value = convert(item, raw)
+        if isinstance(value, str) and item.max_length is not None and len(value) > item.max_length:
+            raise Refused(Reason.INVALID_VALUE, f"{item.name}: longer than {item.max_length} characters")
+        return value
+
+    return read
+
+
+def _code_reader(item: Item, codes: CodeTable) -> Read:
+    table = codes.map if codes.maps_to else {code: code for code in codes.values}
+
+    def read(raw: object) -> Value:
+        if raw is None:
+            return None
+        text = normalize("NFC", str(raw).strip())
+        if not text:
+            return None
+        if text not in table:
+            raise Refused(Reason.UNKNOWN_CODE, f"{item.name}: not in code table {codes.name}")
+        return table[text]
+
+    return read
+
+
+def _invalid(item: Item) -> Refused:
+    return Refused(Reason.INVALID_VALUE, f"{item.name}: not a {item.type}")
+
+
+def _string(item: Item, raw: object) -> Value:
+    return raw if isinstance(raw, str) else str(raw)
+
+
+def _date(item: Item, raw: object) -> Value:
+    # Debezium's io.debezium.time.Date is days since 1970-01-01; text columns hold ISO 8601 or the compact form.
+    try:
+        if isinstance(raw, int):
+            return (_EPOCH_DAY + timedelta(days=raw)).isoformat()
+        return date.fromisoformat(str(raw).removesuffix("Z")).isoformat()
+    except (ValueError, OverflowError):
+        raise _invalid(item) from None
+
+
+def _region(item: Item, raw: object) -> Value:
+    text = str(raw)
+    if len(text) != 6 or not (text.isascii() and text.isdigit()):
+        raise _invalid(item)
+    return text
+
+
+def _integer(item: Item, raw: object) -> Value:
+    try:
+        return int(str(raw))
+    except ValueError:
+        raise _invalid(item) from None
+
+
+def _boolean(item: Item, raw: object) -> Value:
+    if isinstance(raw, bool):
+        return raw
+    try:
+        return {"0": False, "1": True, "false": False, "true": True}[str(raw).lower()]
+    except KeyError:
+        raise _invalid(item) from None
+
+
+def _decimal(item: Item, raw: object) -> Value:
+    try:
+        number = Decimal(str(raw))
+    except InvalidOperation:
+        raise _invalid(item) from None
+    if not number.is_finite():
+        raise _invalid(item)
+    return f"{number.normalize():f}"
+
+
+_CONVERTERS: Mapping[str, Callable[[Item, object], Value]] = {
+    "string": _string,
+    "date": _date,
+    "region": _region,
+    "integer": _integer,
+    "boolean": _boolean,
+    "decimal": _decimal,
+}
+
+_IDENTIFIERS: Mapping[str, Callable[[str], bool]] = {"resident_id": is_resident_id, "uscc": is_uscc, "string": bool}
+
+
+def read_key(key_type: str, raw: object) -> str:
+    """The entity key, trimmed and upper-cased; raises Refused if it breaks its standard."""
+    text = "" if raw is None else str(raw).strip().upper()
+    if not _IDENTIFIERS[key_type](text) or any(ord(character) < 0x20 for character in text):
+        raise Refused(Reason.INVALID_IDENTIFIER, f"the key is not a valid {key_type}")
+    return text

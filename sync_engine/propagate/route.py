@@ -1,0 +1,113 @@
+"""Which slots a change sends to which neighbour.
+
+What is sent never depends on who wins: up go the slots of every department class that the catalogue names, down go all slots of a record
+whose jurisdiction lies in the receiver's area. Never to a node in the claim's path, so any cycle of nodes ends after one round.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from sync_engine.model.claim import ASSERT, Claim, Kind
+from sync_engine.model.declaration import Declarations, Node
+from sync_engine.model.golden import GENERATION, MOVED, WITHDRAWN
+from sync_engine.model.outcome import Sent
+
+SCOPE = "scope"
+SCOPE_PREFIX = f"{SCOPE}/"
+
+
+class Standing(Protocol):
+    """What routing needs to know of a record at one moment."""
+
+    version: int
+    life_cycle: str
+    jurisdiction: str | None
+    slots: list[Claim]
+
+
+@dataclass(frozen=True)
+class Routes:
+    """One entity's neighbours of one node, compiled."""
+
+    node: str
+    parent: str | None
+    children: tuple[tuple[Node, frozenset[str] | None], ...]
+    """(child with a registered demand, the items demanded or None for all)."""
+    sent_up: frozenset[str]
+    """Source ids whose class the catalogue entry names."""
+
+
+def compile_routes(declarations: Declarations, node: str, entity: str) -> Routes:
+    entry = declarations.entities[entity]
+    demands = {demand.node: demand.items for demand in declarations.demands if demand.entity == entity}
+    children = tuple((child, demands[child.name]) for child in declarations.children(node) if child.name in demands)
+    named = frozenset(source.id for source in declarations.sources.values() if source.department_class in entry.classes)
+    return Routes(node, declarations.nodes[node].parent, children, named)
+
+
+def route(routes: Routes, key: str, before: Standing, after: Standing, changed: Claim) -> list[Sent]:
+    """Everything that this change of one slot sends to the neighbours."""
+    sent: list[Sent] = []
+    if routes.parent is not None and changed.source in routes.sent_up and not _passed(changed, routes.parent):
+        sent.append(Sent(routes.parent, changed, True))
+    for child, items in routes.children:
+        sent.extend(_down(routes, child, items, key, before, after, changed))
+    return sent
+
+
+def _down(
+    routes: Routes, child: Node, items: frozenset[str] | None, key: str, before: Standing, after: Standing, changed: Claim
+) -> Iterable[Sent]:
+    was_in, is_in = child.holds(before.jurisdiction), child.holds(after.jurisdiction)
+    if is_in and not was_in:
+        if before.version:
+            # It may have left this area before, by a move that is no longer to be seen here: say that it is back.
+            yield Sent(child.name, scope_claim(routes.node, key, after.version, True, None), False)
+        yield from _to_child(routes, child, items, after.slots)
+    elif is_in or was_in:
+        yield from _to_child(routes, child, items, [changed])
+    ended_for_all = after.life_cycle in (WITHDRAWN, MOVED) and not changed.source.startswith(SCOPE_PREFIX)
+    if was_in and not is_in and not ended_for_all:
+        yield Sent(child.name, scope_claim(routes.node, key, after.version, False, after.jurisdiction or changed.moved_to), False)
+
+
+def _to_child(routes: Routes, child: Node, items: frozenset[str] | None, slots: Iterable[Claim]) -> Iterable[Sent]:
+    for slot in slots:
+        if slot.source in routes.sent_up and not _passed(slot, child.name):
+            masked = withhold(slot, items)
+            yield Sent(child.name, masked, masked is slot)
+
+
+def _passed(claim: Claim, node: str) -> bool:
+    return node in claim.path.split(",")
+
+
+def withhold(claim: Claim, items: frozenset[str] | None) -> Claim:
+    """The claim with every item outside `items` withheld; the same object if there is none."""
+    if items is None or (items.issuperset(claim.values) and items.issuperset(claim.unchanged)):
+        return claim
+    hidden = {*claim.withheld, *(claim.values.keys() - items), *(claim.unchanged.keys() - items)}
+    return Claim(
+        claim.source,
+        claim.row,
+        claim.mapping,
+        claim.kind,
+        claim.position,
+        {item: value for item, value in claim.values.items() if item in items},
+        claim.moved_to,
+        tuple(sorted(hidden)),
+        {item: stamp for item, stamp in claim.unchanged.items() if item in items},
+        {item: position for item, position in claim.positions.items() if item in items or item in claim.withheld},
+        claim.floor,
+        claim.effective_ms,
+        claim.path,
+        claim.via,
+    )
+
+
+def scope_claim(node: str, key: str, version: int, within: bool, forward: str | None) -> Claim:
+    """The sender's word on whether it still sends this record; ordered by the sender's own version of it (docs/merge.md §6)."""
+    generation, number = divmod(version, GENERATION)
+    kind = ASSERT if within else int(Kind.OUT_OF_SCOPE)
+    return Claim(f"{SCOPE_PREFIX}{node}", key, SCOPE, kind, (generation, 1, number, 0, 0), moved_to=None if within else forward, path=node)

@@ -1,0 +1,151 @@
+"""What a department's PostgreSQL must be like to be captured without loss: questions with the answers that they must have.
+
+Asked by `sync-engine check --databases` as the connector's own user. The surprise: the replica identity is asked for, as with the default
+one a delete does not say whose record the row was.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from sync_engine.model.declaration import Department, Source
+
+
+@dataclass(frozen=True)
+class DatabaseCheck:
+    """`sql` (parameters as `%(name)s`) gives one row of one text; it must be `expected`, else `remedy` is what to do."""
+
+    subject: str
+    sql: str
+    parameters: Mapping[str, str | list[str]]
+    expected: str
+    remedy: str
+
+
+_WAL_LEVEL = "SELECT current_setting('wal_level')"
+
+_ROLE = "SELECT (rolreplication OR rolsuper)::text FROM pg_roles WHERE rolname = current_user"
+
+# By name from the catalogue, not by to_regclass: that raises where the user may not use the schema.
+_PRIVILEGES = """
+    SELECT coalesce(bool_and(has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, privilege)), false)::text
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, unnest(%(privileges)s::text[]) AS privilege
+    WHERE n.nspname = %(schema)s AND c.relname = %(table)s"""
+
+_COLUMNS = """
+    SELECT coalesce(string_agg(a.attname, ',' ORDER BY a.attname COLLATE "C"), '')
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+    WHERE n.nspname = %(schema)s AND c.relname = %(table)s AND a.attnum > 0 AND NOT a.attisdropped"""
+
+_PRIMARY_KEY = """
+    SELECT coalesce(string_agg(a.attname, ',' ORDER BY array_position(i.indkey::int2[], a.attnum)), '')
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
+    WHERE n.nspname = %(schema)s AND c.relname = %(table)s"""
+
+_REPLICA_IDENTITY = """
+    SELECT coalesce(bool_or(c.relreplident = 'f') OR array_agg(a.attname::text) @> %(columns)s::text[], false)::text
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN pg_index i ON i.indrelid = c.oid
+        AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END
+    LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
+    WHERE n.nspname = %(schema)s AND c.relname = %(table)s"""
+
+
+_PUBLICATION = """
+    SELECT coalesce((
+        SELECT string_agg(format('%%s.%%s', t.schemaname, t.tablename), ',' ORDER BY t.schemaname COLLATE "C", t.tablename COLLATE "C")
+        FROM pg_publication_tables t JOIN pg_publication p ON p.pubname = t.pubname
+        WHERE p.pubname = %(publication)s AND p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate), '')"""
+
+_IDENTIFIER_BYTES_MAX = 63
+"""PostgreSQL's limit for the name of a replication slot and of a publication."""
+
+
+def capture_name(department: Department) -> str:
+    """Of the replication slot and of the publication. Declared names have no `__` of their own, so no two departments share one."""
+    name = f"sync_{department.node}__{department.name}"
+    if len(name) <= _IDENTIFIER_BYTES_MAX:
+        return name
+    digest = blake2b(name.encode(), digest_size=4).hexdigest()
+    return f"{name[: _IDENTIFIER_BYTES_MAX - 2 - len(digest)]}__{digest}"
+
+
+def captured_tables(department: Department) -> tuple[str, ...]:
+    """Every table of the department's connector, sorted: the sources' and the heartbeat's."""
+    return tuple(sorted({department.heartbeat_table, *(source.table for source in department.sources)}))
+
+
+def publication_ddl(department: Department) -> str:
+    """Makes the publication, where the database's owner does it (publication mode `disabled`)."""
+    tables = ", ".join(quoted(table) for table in captured_tables(department))
+    return f"CREATE PUBLICATION {capture_name(department)} FOR TABLE {tables} WITH (publish = 'insert, update, delete, truncate')"
+
+
+def heartbeat_ddl(department: Department) -> str:
+    """Makes the heartbeat table: the only thing of ours in a department's database."""
+    return f"CREATE TABLE IF NOT EXISTS {quoted(department.heartbeat_table)} (id integer PRIMARY KEY, beat_at timestamptz NOT NULL)"
+
+
+def heartbeat_beat(department: Department) -> str:
+    """Writes a beat with the database's own time."""
+    # Declared table names hold letters, digits and `_` only.
+    return (
+        f"INSERT INTO {quoted(department.heartbeat_table)} (id, beat_at) VALUES (1, clock_timestamp()) "  # noqa: S608
+        "ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at"
+    )
+
+
+def check_queries(department: Department, publication_mode: str = "filtered") -> Iterator[DatabaseCheck]:
+    """What must hold before the department is captured. In mode `disabled` the publication must be there, too."""
+    yield DatabaseCheck("wal_level", _WAL_LEVEL, {}, "logical", "set wal_level = logical and restart the server")
+    yield DatabaseCheck("role", _ROLE, {}, "true", "ALTER ROLE … REPLICATION for the connector's user")
+    heartbeat = department.heartbeat_table
+    yield _columns(heartbeat, {"id", "beat_at"}, heartbeat_ddl(department))
+    yield _privileges(heartbeat, ["SELECT", "INSERT", "UPDATE"])
+    for source in department.sources:
+        yield _columns(source.table, source.columns, "correct the declaration, or ask the department what has changed")
+        yield _privileges(source.table, ["SELECT"])
+        yield DatabaseCheck(
+            f"{source.table}: primary key",
+            _PRIMARY_KEY,
+            _named(source.table),
+            ",".join(source.primary_key),
+            "correct primary_key in the declaration: rows are told apart by it",
+        )
+        yield _replica_identity(source)
+    if publication_mode == "disabled":
+        tables = ",".join(captured_tables(department))
+        yield DatabaseCheck("publication", _PUBLICATION, {"publication": capture_name(department)}, tables, publication_ddl(department))
+
+
+def _columns(table: str, columns: frozenset[str] | set[str], remedy: str) -> DatabaseCheck:
+    return DatabaseCheck(f"{table}: columns", _COLUMNS, _named(table), ",".join(sorted(columns)), remedy)
+
+
+def _privileges(table: str, privileges: list[str]) -> DatabaseCheck:
+    remedy = f"GRANT {', '.join(privileges)} ON {quoted(table)} to the connector's user"
+    return DatabaseCheck(f"{table}: privileges", _PRIVILEGES, {**_named(table), "privileges": privileges}, "true", remedy)
+
+
+def _replica_identity(source: Source) -> DatabaseCheck:
+    keys = sorted({*source.primary_key, *(mapping.key_column for mapping in source.mappings)})
+    return DatabaseCheck(
+        f"{source.table}: replica identity",
+        _REPLICA_IDENTITY,
+        {**_named(source.table), "columns": keys},
+        "true",
+        f"ALTER TABLE {quoted(source.table)} REPLICA IDENTITY FULL, or USING INDEX with one that holds {', '.join(keys)}: "
+        "else a delete or a changed key does not say whose record it was",
+    )
+
+
+def _named(table: str) -> dict[str, str | list[str]]:
+    schema, _, name = table.partition(".")
+    return {"schema": schema, "table": name}
+
+
+def quoted(table: str) -> str:
+    """schema.table as an SQL name that keeps its case."""
+    return ".".join(f'"{part}"' for part in table.split("."))

@@ -1,0 +1,1 @@
+"""Resolve: claims in, golden records out. Pure; knows no neighbour stage."""

@@ -1,0 +1,262 @@
+"""The shape of a YAML file as a table of fields, and the interpreter that reads data by it. Knows no file and no declaration of ours.
+
+A kind reads one raw value: it gives a value of its type, or notes a fault and gives REFUSED. The surprise: a refused part is left out or
+blank and reading goes on, so that one run finds every fault; checks further on must let blanks pass.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any, Protocol
+
+from sync_engine.fault import Fault
+
+REFUSED: Any = object()
+REQUIRED: Any = object()
+
+Names = Mapping[str, frozenset[str]]
+"""What may be referred to: "node" -> {anhui, luan}. A group that is not here is not known, for instance as its file cannot be read."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the interpreter stands: for messages, for references, and for the key under which a record stands."""
+
+    file: str
+    names: Names
+    faults: list[Fault]
+    path: str = ""
+    key: str = ""
+    around: tuple[Mapping[Any, Any], ...] = ()
+    """The raw mappings that enclose this place, innermost first."""
+
+    def step(self, key: object) -> "Place":
+        return replace(self, path=f"{self.path}.{key}" if self.path else str(key), key=str(key))
+
+    def index(self, number: int) -> "Place":
+        return replace(self, path=f"{self.path}[{number}]")
+
+    def within(self, raw: Mapping[Any, Any]) -> "Place":
+        return replace(self, around=(raw, *self.around))
+
+    def refuse(self, message: str, allowed: Iterable[str] = ()) -> Any:
+        self.faults.append(Fault(self.file, self.path, message, tuple(allowed)))
+        return REFUSED
+
+    def nearest(self, field: str) -> object:
+        return next((raw[field] for raw in self.around if field in raw), None)
+
+
+class Kind(Protocol):
+    @property
+    def blank(self) -> Any:
+        """What stands for a value that was refused or is missing."""
+
+    def read(self, raw: Any, place: Place) -> Any:
+        """The value, or REFUSED after a fault was noted."""
+
+
+_TYPE_NAMES = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "a mapping"}
+
+
+def _type_name(raw: object) -> str:
+    if isinstance(raw, date):
+        return "a date (quote it)"
+    return "nothing" if raw is None else _TYPE_NAMES.get(type(raw), type(raw).__name__)
+
+
+def _not_a(wanted: str, raw: object, place: Place) -> Any:
+    hint = " (quote it)" if wanted == "text" and isinstance(raw, bool | int | float) else ""
+    return place.refuse(f"must be {wanted}, not {_type_name(raw)}{hint}")
+
+
+@dataclass(frozen=True)
+class Text:
+    pattern: str = r"\S(.*\S)?"
+    means: str = "text without blanks around it"
+    reserved: tuple[str, ...] = ()
+    blank = ""
+
+    def read(self, raw: Any, place: Place) -> Any:
+        if not isinstance(raw, str):
+            return _not_a("text", raw, place)
+        if not re.fullmatch(self.pattern, raw, re.DOTALL):
+            return place.refuse(f'"{raw}" is not {self.means}')
+        return place.refuse(f'"{raw}" is reserved') if raw in self.reserved else raw
+
+
+@dataclass(frozen=True)
+class FileName:
+    """Text that repeats the name of its file."""
+
+    blank = ""
+
+    def read(self, raw: Any, place: Place) -> Any:
+        stem = place.file.rpartition("/")[2].partition(".")[0]
+        if raw != stem:
+            place.refuse(f'must be "{stem}", as the file is named')
+        return stem
+
+
+@dataclass(frozen=True)
+class Whole:
+    least: int
+    most: int
+    blank = 0
+
+    def read(self, raw: Any, place: Place) -> Any:
+        if isinstance(raw, bool) or not isinstance(raw, int):
+            return _not_a("a whole number", raw, place)
+        return raw if self.least <= raw <= self.most else place.refuse(f"{raw} is not within {self.least} to {self.most}")
+
+
+@dataclass(frozen=True)
+class Number:
+    least: float
+    most: float
+    blank = 0.0
+
+    def read(self, raw: Any, place: Place) -> Any:
+        if isinstance(raw, bool) or not isinstance(raw, int | float):
+            return _not_a("a number", raw, place)
+        return float(raw) if self.least <= raw <= self.most else place.refuse(f"{raw} is not within {self.least:g} to {self.most:g}")
+
+
+@dataclass(frozen=True)
+class Flag:
+    blank = False
+
+    def read(self, raw: Any, place: Place) -> Any:
+        return raw if isinstance(raw, bool) else _not_a("true or false", raw, place)
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of some words; each stands for its value."""
+
+    values: Mapping[str, Any]
+    blank: Any = ""
+
+    def read(self, raw: Any, place: Place) -> Any:
+        if isinstance(raw, str) and raw in self.values:
+            return self.values[raw]
+        return place.refuse(f'unknown value "{raw}"', self.values)
+
+
+def one_of(*words: str) -> OneOf:
+    return OneOf({word: word for word in words})
+
+
+@dataclass(frozen=True)
+class Ref:
+    """The name of something declared. `of` = the field of an enclosing mapping that says whose: the items of an entity."""
+
+    what: str
+    of: str = ""
+    blank = ""
+
+    def read(self, raw: Any, place: Place) -> Any:
+        if not isinstance(raw, str):
+            return _not_a("text", raw, place)
+        group = f"{self.what} of {place.nearest(self.of)}" if self.of else self.what
+        known = place.names.get(group)
+        if known is None or raw in known:
+            return raw
+        return place.refuse(f'unknown {self.what} "{raw}"', sorted(known))
+
+
+@dataclass(frozen=True)
+class ListOf:
+    kind: Kind
+    least: int = 1
+    blank = ()
+
+    def read(self, raw: Any, place: Place) -> Any:
+        if not isinstance(raw, list):
+            return _not_a("a list", raw, place)
+        if len(raw) < self.least:
+            place.refuse(f"must have at least {self.least}")
+        for index, value in enumerate(raw):
+            if value in raw[:index]:
+                place.index(index).refuse(f'"{value}" stands here twice')
+        read = [self.kind.read(value, place.index(index)) for index, value in enumerate(raw) if value not in raw[:index]]
+        return tuple(value for value in read if value is not REFUSED)
+
+
+@dataclass(frozen=True)
+class AllOr:
+    """The word `all`, read as None, or a list."""
+
+    kind: ListOf
+    blank = ()
+
+    def read(self, raw: Any, place: Place) -> Any:
+        return None if raw == "all" else self.kind.read(raw, place)
+
+
+@dataclass(frozen=True)
+class MapOf:
+    key: Kind
+    value: Kind
+    least: int = 1
+
+    @property
+    def blank(self) -> Any:
+        return {}
+
+    def read(self, raw: Any, place: Place) -> Any:
+        if not isinstance(raw, dict):
+            return _not_a("a mapping", raw, place)
+        if len(raw) < self.least:
+            place.refuse(f"must have at least {self.least}")
+        read = {self.key.read(key, place.step(key)): self.value.read(value, place.step(key)) for key, value in raw.items()}
+        return {key: value for key, value in read.items() if key is not REFUSED and value is not REFUSED}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One row of a table: the field's name, its kind, and its default if it may be missing. `to` = the attribute that it fills."""
+
+    name: str
+    kind: Kind
+    default: Any = REQUIRED
+    to: str = ""
+
+    def read(self, raw: Mapping[Any, Any], place: Place) -> Any:
+        if self.name in raw:
+            value = self.kind.read(raw[self.name], place.step(self.name))
+            # Not the default: to further checks, what was refused is not what is missing.
+            return self.kind.blank if value is REFUSED else value
+        if self.default is REQUIRED:
+            place.step(self.name).refuse("missing field")
+        return self.blank
+
+    @property
+    def blank(self) -> Any:
+        return self.kind.blank if self.default is REQUIRED else self.default
+
+
+class Record:
+    """A mapping with declared fields. `make` gets their values, and its key in the enclosing mapping as `named`."""
+
+    def __init__(self, make: Callable[..., Any], *fields: Field, named: str = "") -> None:
+        self._make = make
+        self._fields = {field.name: field for field in fields}
+        self._named = named
+
+    @property
+    def blank(self) -> Any:
+        return self._made("", {field.to or name: field.blank for name, field in self._fields.items()})
+
+    def read(self, raw: Any, place: Place) -> Any:
+        if not isinstance(raw, dict):
+            return _not_a("a mapping", raw, place)
+        inner = place.within(raw)
+        for name in raw:
+            if name not in self._fields:
+                inner.step(name).refuse("unknown field", sorted(self._fields))
+        return self._made(place.key, {field.to or name: field.read(raw, inner) for name, field in self._fields.items()})
+
+    def _made(self, key: str, values: dict[str, Any]) -> Any:
+        return self._make(**values, **({self._named: key} if self._named else {}))
