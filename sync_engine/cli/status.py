@@ -1,0 +1,87 @@
+"""`sync-engine status`: how far every source is at every tier, what fires, worst first. Exit 10 if anything is not well."""
+
+import json
+import time
+from typing import Any
+
+import click
+
+from sync_engine.cli import UNHEALTHY
+
+MARKS = {"caught_up": "●", "behind": "▲", "stalled": "■", "dark": "◌"}
+WORDS = {"caught_up": "正常 caught up", "behind": "滞后 behind", "stalled": "停滞 stalled", "dark": "失联 dark"}
+ORDER = {"dark": 0, "stalled": 1, "behind": 2, "caught_up": 3}
+REFRESH_SECONDS = 1.0
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Go on until Ctrl-C.")
+@click.option("--node", help="This node only.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.pass_context
+def status(context: click.Context, watch: bool, node: str | None, output: str) -> None:
+    """Lag of every source at every tier, alerts, parked deliveries."""
+    from sync_engine.cli.workers import settings_of
+
+    settings = settings_of(context)
+    if watch:
+        _watch(settings, node)
+        return
+    nodes = _ask(settings, node)
+    if output == "json":
+        click.echo(json.dumps({"healthy": _healthy(nodes), "nodes": nodes}, ensure_ascii=False, indent=2))
+    else:
+        from rich.console import Console
+
+        Console().print(_screen(nodes))
+    if not _healthy(nodes):
+        raise click.exceptions.Exit(UNHEALTHY)
+
+
+def _ask(settings: Any, node: str | None) -> list[dict[str, Any]]:
+    from sync_engine.cli.workers import answers
+
+    return [answer.json() for answer in answers(settings, "/status", node) if answer.status_code == 200]
+
+
+def _watch(settings: Any, node: str | None) -> None:
+    from rich.live import Live
+
+    with Live(_screen(_ask(settings, node)), auto_refresh=False) as live:
+        while True:
+            time.sleep(REFRESH_SECONDS)
+            live.update(_screen(_ask(settings, node)), refresh=True)
+
+
+def _healthy(nodes: list[dict[str, Any]]) -> bool:
+    return all(node["ready"] and not node["alerts"] and all(lag["state"] == "caught_up" for lag in node["lags"]) for node in nodes)
+
+
+def _screen(nodes: list[dict[str, Any]]) -> Any:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    parts: list[Any] = []
+    lagging = sum(lag["state"] != "caught_up" for node in nodes for lag in node["lags"])
+    firing = [alert for node in nodes for alert in node["alerts"]]
+    sentence = (
+        "一切正常  all is well"
+        if not lagging and not firing
+        else f"{lagging} 处滞后, {len(firing)} 个告警  {lagging} behind, {len(firing)} alert(s)"
+    )
+    parts.append(Text(sentence, style="bold green" if not lagging and not firing else "bold red"))
+    table = Table("tier", "node", "source", "place", "state", "lag", "parked", box=None, pad_edge=False)
+    rows = [(node, lag) for node in nodes for lag in node["lags"]]
+    for node, lag in sorted(rows, key=lambda row: (ORDER[row[1]["state"]], -(row[1]["lag_seconds"] or 0))):
+        seconds = "unknown" if lag["lag_seconds"] is None else f"{lag['lag_seconds']:.1f} s"
+        state = f"{MARKS[lag['state']]} {WORDS[lag['state']]}"
+        parked = str(lag["incomplete"] or "")
+        table.add_row(node["tier"], f"{node['title']['zh']} {node['node']}", lag["source"], lag["place"], state, seconds, parked)
+    parts.append(table)
+    for alert in firing:
+        parts.append(Text(f"▲ {alert['summary_zh']}  {alert['summary_en']}", style="red"))
+    for node in nodes:
+        if node["without_progress"]:
+            parts.append(Text(f"not ready: {node['node']}: {', '.join(node['without_progress'])} without progress", style="red"))
+    return Group(*parts)

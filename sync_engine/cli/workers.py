@@ -1,0 +1,54 @@
+"""Finding the workers of this machine and asking them: their addresses and tokens are files of the state folder."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx2
+
+from sync_engine.cli import FAILED, USAGE, fail
+from sync_engine.settings import Settings
+
+TIMEOUT_SECONDS = 5.0
+
+
+def settings_of(context: click.Context) -> Settings:
+    """The settings, or exit 2 with every fault."""
+    from sync_engine import settings
+    from sync_engine.fault import Invalid
+
+    try:
+        return settings.load(context.obj["settings"])
+    except Invalid as invalid:
+        click.echo(str(invalid), err=True)
+        raise click.exceptions.Exit(USAGE) from None
+
+
+def addresses(state_dir: Path, node: str | None = None) -> list[dict[str, Any]]:
+    """Every worker that says where it listens, of one node or of all, by node."""
+    found = [json.loads(path.read_text()) for path in sorted((state_dir / "workers").glob("*.json"))]
+    return [address for address in found if node in (None, address["node"])]
+
+
+def ask(address: dict[str, Any], path: str) -> httpx2.Response | None:
+    """The worker's answer, None if it does not answer: its file may be older than its end."""
+    try:
+        return httpx2.get(address["url"] + path, headers={"Authorization": f"Bearer {address['token']}"}, timeout=TIMEOUT_SECONDS)
+    except httpx2.TransportError:
+        return None
+
+
+def answers(settings: Settings, path: str, node: str | None = None) -> Iterator[httpx2.Response]:
+    """Every worker's answer. Exits 1 if none answers."""
+    asked = addresses(settings.state.dir, node)
+    some = False
+    for address in asked:
+        answer = ask(address, path)
+        if answer is not None:
+            some = True
+            yield answer
+    if not some:
+        where = f"no worker{f' of {node}' if node else ''} answers (state folder {settings.state.dir})"
+        raise fail("nothing could be asked", where, "start one: sync-engine run --node NODE, or sync-engine demo", FAILED)

@@ -1,0 +1,319 @@
+"""Runs the whole demo: servers, databases, topics, connectors, nodes, receiver; then obeys `change`, `break` and `heal` until Ctrl-C.
+
+It is a user of the engine like any other: it writes a settings file and starts `sync-engine run` per node. All it started ends with it.
+"""
+
+import asyncio
+import json
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from sync_engine import declared, settings
+from sync_engine.model.declaration import Declarations
+from sync_engine.runtime.demo.departments import ROLE, Departments, database_of
+from sync_engine.runtime.demo.people import people
+from sync_engine.runtime.localstack import Endpoints, LocalStack
+from sync_engine.runtime.localstack.process import Child
+from sync_engine.runtime.provisioning import apply_connectors, apply_schemas, apply_topics
+from sync_engine.runtime.reads import address_file
+from sync_engine.runtime.receiver import Receiver
+from sync_engine.settings import Settings
+
+PEOPLE = 200
+FIRST_PUSH_SECONDS = 120.0
+Say = Callable[[str], None]
+
+
+def control_file(home: Path) -> Path:
+    return home / "demo.json"
+
+
+class Demo:
+    """One demo on one home folder. `run` returns when it was asked to stop."""
+
+    def __init__(self, home: Path, declarations_dir: Path | None, say: Say, began: float) -> None:
+        """`began`: `time.monotonic()` of the process's start."""
+        self.home = home.resolve()
+        self._declarations_dir = declarations_dir
+        self._declarations: Declarations = declared.read(declarations_dir)
+        self._say = say
+        self._began = began
+        self._stop = threading.Event()
+        self._nodes: dict[str, Child] = {}
+        self._pushed = threading.Condition()
+        self._last: dict[str, dict[str, Any]] = {}
+        self._webhook_secret = ""
+        self._departments: Departments | None = None
+
+    def run(self, seconds: float | None = None) -> None:
+        """Start everything, show one change go through, then wait for Ctrl-C (or for `seconds`)."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *unused: self._stop.set())
+        with ExitStack() as ending:
+            self._stack = LocalStack(self.home / "stack", say=self._say)
+            ending.callback(self._say, "everything has ended")
+            ending.enter_context(self._stack)
+            receiver = ending.enter_context(_ReceiverThread(self.home / "webhook.secret", self._received))
+            self._receiver = receiver
+            installed = self._prepare(self._stack.endpoints, receiver.url, receiver.secret)
+            ending.callback(self._stop_nodes)
+            self._start_nodes()
+            asyncio.run(apply_connectors(self._declarations, installed, tuple(self._declarations.departments.values())))
+            self._mark("connectors are running")
+            for child in self._nodes.values():
+                child.wait_ready(90)
+            self._mark(f"nodes are running: {', '.join(self._nodes)}")
+            ending.enter_context(_Control(self))
+            self._first_change()
+            self._wait(seconds)
+
+    # --- start ---
+
+    def _prepare(self, endpoints: Endpoints, webhook_url: str, webhook_secret: str) -> Settings:
+        password_file = self.home / "stack" / "secrets" / "capture.properties"
+        self._departments = Departments(endpoints.postgres, self._declarations)
+        if self._departments.make(password_file):
+            self._departments.fill(people(PEOPLE))
+            self._mark(f"departments have {PEOPLE} synthetic people")
+        file = self.home / "settings.toml"
+        file.write_text(self._settings_text(endpoints, webhook_url, password_file), encoding="utf-8")
+        (self.home / "webhook.secret").write_text(webhook_secret)
+        installed = settings.load(file)
+        topics = apply_topics(self._declarations, installed, self._declarations.nodes)
+        schemas = apply_schemas(self._declarations, installed)
+        self._mark(f"{topics} topics and {schemas} schemas are there")
+        return installed
+
+    def _settings_text(self, endpoints: Endpoints, webhook_url: str, password_file: Path) -> str:
+        port = endpoints.postgres.rsplit(":", 1)[1].split("/")[0]
+        lines = [
+            f'[kafka]\nbootstrap = "{endpoints.kafka}"\nreplication = 1\n',
+            f'[registry]\nurl = "{endpoints.registry}"\nnative_url = "{endpoints.registry_native}"\n',
+            f'[connect]\nurl = "{endpoints.connect}"\n',
+            f'[redis]\nurl = "{endpoints.redis}"\n',
+            f'[state]\ndir = "{self.home / "state"}"\n',
+        ]
+        for department in self._declarations.departments.values():
+            lines.append(
+                f'[databases.{department.settings}]\nport = {port}\ndbname = "{database_of(department)}"\nuser = "{ROLE}"\n'
+                f'connect_password = "${{file:{password_file}:password}}"\n'
+            )
+        for subscriber in self._declarations.subscribers.values():
+            lines.append(
+                f'[subscribers.{subscriber.settings}]\nurl = "{webhook_url}"\nsecrets = ["${{file:{self.home / "webhook.secret"}}}"]\n'
+            )
+        return "\n".join(lines)
+
+    def _start_nodes(self) -> None:
+        for name in self._declarations.nodes:
+            file = address_file(self.home / "state", name, "0")
+            file.unlink(missing_ok=True)
+            command = [sys.executable, "-m", "sync_engine", "--settings", str(self.home / "settings.toml")]
+            if self._declarations_dir is not None:
+                command += ["--declarations", str(self._declarations_dir)]
+            logs = self.home / "stack" / "logs"
+            logs.mkdir(parents=True, exist_ok=True)
+            child = Child(f"node {name}", [*command, "run", "--node", name], logs / f"node-{name}.log", file.exists)
+            self._nodes[name] = child
+            child.start()
+
+    def _stop_nodes(self) -> None:
+        for child in self._nodes.values():
+            if child.running:
+                child.signal(signal.SIGCONT)
+                child.signal(signal.SIGTERM)
+        for child in self._nodes.values():
+            child.stop(10)
+
+    def _mark(self, what: str) -> None:
+        self._say(f"{time.monotonic() - self._began:6.1f} s  {what}")
+
+    # --- the first change, and what comes after ---
+
+    def _first_change(self) -> None:
+        if not self._wait_loaded():
+            return
+        self._mark("first load has reached the province's subscriber; now one row is changed in 公安's database by SQL")
+        began = time.monotonic()
+        key = self.change()
+        if self._wait_pushed(key):
+            self._mark(f"the change was pushed and acknowledged (2xx) {time.monotonic() - began:.2f} s after its SQL commit")
+            self._say(f"from the start of the process to the first acknowledged change: {time.monotonic() - self._began:.1f} s")
+            self._say(
+                "next, in another terminal: sync-engine demo change | break tier | break subscriber | break source | break conflict | heal"
+            )
+            self._say("                           sync-engine --settings " + str(self.home / "settings.toml") + " status --watch")
+
+    def _wait_loaded(self) -> bool:
+        """Whether the subscriber heard of anybody: then the road is open from end to end."""
+        deadline = time.monotonic() + FIRST_PUSH_SECONDS
+        with self._pushed:
+            return self._pushed.wait_for(
+                lambda: bool(self._last) or self._stop.is_set() or self._broken(), deadline - time.monotonic()
+            ) and bool(self._last)
+
+    def change(self) -> str:
+        """Change one resident's address by SQL; returns the id number."""
+        assert self._departments is not None
+        number, street = secrets.randbelow(PEOPLE) + 1, secrets.randbelow(900) + 1
+        with self._departments.connect("jinan/public_security") as database:
+            row = database.execute(
+                "UPDATE hj.t_czrk SET hjdz = %s, mz = CASE mz WHEN '汉族' THEN '回族' ELSE '汉族' END, qrrq = current_date WHERE rybh = %s"
+                " RETURNING gmsfhm",
+                [f"皖西路{street}号", number],
+            ).fetchone()
+        assert row is not None
+        with self._pushed:
+            self._last.pop(row[0], None)
+        return str(row[0])
+
+    def _wait_pushed(self, key: str) -> bool:
+        with self._pushed:
+            return (
+                self._pushed.wait_for(lambda: key in self._last or self._stop.is_set() or self._broken(), FIRST_PUSH_SECONDS)
+                and key in self._last
+            )
+
+    def _received(self, webhook_id: str, payload: Mapping[str, Any], verified: bool) -> None:
+        if not verified:
+            self._say(f"webhook {webhook_id}: signature NOT valid, refused")
+            return
+        data = payload["data"]
+        with self._pushed:
+            self._last[data["key"]] = data
+            quiet = len(self._last) < PEOPLE and data["version"] & 0xFFFFFFFF == 1
+            self._pushed.notify_all()
+        if not quiet:
+            self._say(
+                f"webhook {webhook_id}: signature ok, {payload['type']}, version {data['version']}, items {', '.join(sorted(data['items']))}"
+            )
+
+    def _broken(self) -> bool:
+        return bool(self._stack.dead()) or any(not child.running for child in self._nodes.values() if child.name not in self._stopped())
+
+    def _stopped(self) -> frozenset[str]:
+        return frozenset(self._paused)
+
+    _paused: set[str] = set()
+
+    def _wait(self, seconds: float | None) -> None:
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while not self._stop.wait(0.5):
+            if deadline is not None and time.monotonic() > deadline:
+                return
+            for child in [*self._stack.dead(), *(child for child in self._nodes.values() if not child.running)]:
+                if child.name.startswith("node ") and child.name not in self._paused:
+                    # What a supervisor (systemd, Kubernetes) does in production.
+                    self._say(f"{child.name} ended with exit code {child.exit_code}; starting it again  log: {child.log}")
+                    child.start()
+                elif not child.name.startswith("node "):
+                    self._say(f"{child.name} died with exit code {child.exit_code}\n{child.log_tail()}")
+                    return
+
+    # --- break and heal ---
+
+    def break_(self, what: str) -> str:
+        """Break one thing; returns a sentence for the one who asked."""
+        if what == "tier":
+            self._nodes["luan"].signal(signal.SIGSTOP)
+            return "the city node luan is frozen: within seconds `status` shows the province behind 金安区, and an alert fires"
+        if what == "subscriber":
+            self._receiver.fail(503)
+            return "the receiver answers 503: deliveries are parked and counted, other work goes on"
+        if what == "source":
+            self._stack.process("connect").signal(signal.SIGSTOP)
+            return "Kafka Connect is frozen: the sources go dark within 10 s"
+        assert self._departments is not None
+        with self._departments.connect("jinan/human_resources") as database:
+            database.execute("UPDATE si.ac01 SET aac003 = aac003 || '甲' WHERE aac001 = 1")
+        return "人社 now spells a name differently than 公安: after its settle time a case opens at jinan and an alert fires"
+
+    def heal(self) -> str:
+        """Undo every break."""
+        self._nodes["luan"].signal(signal.SIGCONT)
+        self._receiver.work()
+        self._stack.process("connect").signal(signal.SIGCONT)
+        assert self._departments is not None
+        with self._departments.connect("jinan/human_resources") as database:
+            database.execute("UPDATE si.ac01 SET aac003 = rtrim(aac003, '甲') WHERE aac003 LIKE '%甲'")
+        return "everything is whole again: `status` goes back to caught up by itself, alerts resolve"
+
+
+class _ReceiverThread:
+    """The receiver in an event loop of its own."""
+
+    def __init__(self, secret_file: Path, callback: Callable[[str, dict[str, Any], bool], None]) -> None:
+        self.secret = secret_file.read_text() if secret_file.exists() else _new_secret()
+        self._loop = asyncio.new_event_loop()
+        self._receiver = Receiver([self.secret], callback)
+        self._thread = threading.Thread(target=self._loop.run_forever, name="receiver", daemon=True)
+
+    def __enter__(self) -> "_ReceiverThread":
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._receiver.__aenter__(), self._loop).result()
+        self.url = self._receiver.url
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._receiver.__aexit__(None, None, None), self._loop).result(5)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def fail(self, status: int) -> None:
+        self._loop.call_soon_threadsafe(self._receiver.fail, status)
+
+    def work(self) -> None:
+        self._loop.call_soon_threadsafe(self._receiver.work)
+
+
+def _new_secret() -> str:
+    import base64
+
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+class _Control:
+    """A loopback socket with a token on which `demo change|break|heal` reach the running demo."""
+
+    def __init__(self, demo: Demo) -> None:
+        import socketserver
+
+        token = secrets.token_urlsafe(16)
+
+        class Obey(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                asked = json.loads(self.rfile.readline())
+                if not secrets.compare_digest(asked.get("token", ""), token):
+                    return
+                self.wfile.write(json.dumps(_obey(demo, asked)).encode() + b"\n")
+
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Obey)
+        self._server.daemon_threads = True
+        self._file = control_file(demo.home)
+        self._address = {"port": self._server.server_address[1], "token": token}
+
+    def __enter__(self) -> None:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._file.touch(mode=0o600)
+        self._file.write_text(json.dumps(self._address))
+
+    def __exit__(self, *unused: object) -> None:
+        self._file.unlink(missing_ok=True)
+        self._server.shutdown()
+
+
+def _obey(demo: Demo, asked: dict[str, Any]) -> dict[str, Any]:
+    try:
+        if asked["do"] == "change":
+            return {"ok": f"changed the address of {demo.change()[:6]}********{''} by SQL"}
+        if asked["do"] == "heal":
+            return {"ok": demo.heal()}
+        return {"ok": demo.break_(asked["what"])}
+    except Exception as error:  # whoever asked is to see it, and the demo goes on
+        return {"error": f"{type(error).__name__}: {error}"}

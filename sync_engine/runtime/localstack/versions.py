@@ -1,0 +1,46 @@
+"""Every version of the local stack, in one place. `python -m sync_engine.runtime.localstack lock` writes jars.lock from it.
+
+PyPI packages (JRE, PostgreSQL, Valkey) have theirs in pyproject.toml, extra `local`.
+"""
+
+from dataclasses import dataclass
+
+KAFKA = "4.3.1"
+LOG4J = "2.25.4"
+DEBEZIUM_POSTGRES = "3.7.0.Final"  # its line has the fixes of the losses at restart (dbz#76, dbz#51, dbz#1554)
+APICURIO = "2.6.13.Final"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Some Maven artifacts that make one folder of the cache."""
+
+    folder: str
+    coordinates: tuple[str, ...]
+    """group:artifact:version or group:artifact:version:classifier:packaging."""
+    transitive: bool = True
+    without: tuple[str, ...] = ()
+    """Beginnings of file names that must not stand in the folder."""
+
+
+WANTED = (
+    Wanted(
+        "kafka",
+        (
+            f"org.apache.kafka:kafka_2.13:{KAFKA}",
+            f"org.apache.kafka:connect-runtime:{KAFKA}",
+            f"org.apache.kafka:connect-json:{KAFKA}",
+            f"org.apache.kafka:connect-transforms:{KAFKA}",
+        ),
+    ),
+    # Without a binding the servers log nothing at all. Resolved apart: its parent manages another version of kafka-clients.
+    Wanted("kafka", (f"org.apache.logging.log4j:log4j-slf4j-impl:{LOG4J}",), without=("slf4j-api",)),
+    Wanted(
+        "plugins/apicurio",
+        (f"io.apicurio:apicurio-registry-utils-converter:{APICURIO}",),
+        # Connect brings its own; a second copy in a plugin folder is another class to it.
+        without=("connect-api", "connect-json", "kafka-clients", "slf4j"),
+    ),
+    Wanted("plugins/debezium-postgres", (f"io.debezium:debezium-connector-postgres:{DEBEZIUM_POSTGRES}:plugin:tar.gz",), False),
+    Wanted("registry", (f"io.apicurio:apicurio-registry-app:{APICURIO}:all:tar.gz",), False),
+)

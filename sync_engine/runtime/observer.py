@@ -1,0 +1,174 @@
+"""The node's observer: reads beats and neighbours' statements, takes cuts, writes cut.* and lag alerts. One thread, no group.
+
+It loses nothing when it stops: watermarks come again with the next beat. The surprise: ends are taken after the beat was read, from the
+broker, and progress is what the groups have committed, so any number of worker processes of the node may share the work.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from sync_engine.model import names
+from sync_engine.model.alert import FIRING, Alert
+from sync_engine.model.declaration import Declarations
+from sync_engine.model.outcome import Emit
+from sync_engine.model.record import Record
+from sync_engine.model.stage import Codec, Undecodable
+from sync_engine.observe.cuts import GOLDEN, Cuts
+from sync_engine.observe.lag import Lag, Seen, first_blocked, lag_of
+from sync_engine.observe.watch import LagWatch
+from sync_engine.runtime.exporter import Metrics
+from sync_engine.runtime.log import TopicPartition
+from sync_engine.topology import Hops
+
+
+class Tail(Protocol):
+    """Reads topics without a group, and writes outside any transaction (runtime/tail)."""
+
+    def poll(self, timeout_seconds: float) -> list[Record]: ...
+
+    def write(self, emits: Sequence[Emit]) -> None: ...
+
+    def ends(self, topics: Sequence[str]) -> Mapping[TopicPartition, int]: ...
+
+    def committed(self, group: str) -> Mapping[TopicPartition, int]: ...
+
+
+class Clock(Protocol):
+    def now_ms(self) -> int: ...
+
+
+class Observer:
+    """`turn` is to be called again and again from one thread."""
+
+    def __init__(
+        self,
+        declarations: Declarations,
+        node: str,
+        tail: Tail,
+        codec: Codec,
+        clock: Clock,
+        metrics: Metrics,
+        incomplete: Callable[[str], int],
+    ) -> None:
+        """`incomplete(place)` = records parked before a place."""
+        self._declarations = declarations
+        self._node = declarations.nodes[node]
+        self._hops = Hops(declarations, node)
+        self._tail = tail
+        self._codec = codec
+        self._clock = clock
+        self._metrics = metrics
+        self._incomplete = incomplete
+        self._beat_topics = self._hops.beats()
+        self._cut_topics = {names.cut(neighbour.name): neighbour.name for neighbour in self._hops.neighbours()}
+        self._cuts = Cuts(self._hops.step_of)
+        self._beat_ms: dict[str, int] = {}
+        self._moved_ms: dict[tuple[str, str], int] = {}
+        self._watch = LagWatch(self._node, clock.now_ms())
+        self._firing: dict[str, Alert] = {}
+        self._objective = min(declarations.lag_objectives.values())
+        self._sources = sorted(declarations.departments)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """What `Tail` must read: beats, the neighbours' cuts, and this node's own alerts (from their beginning)."""
+        return (*self._beat_topics, *self._cut_topics, names.alert(self._node.name))
+
+    def watermark(self, source: str) -> int | None:
+        """W of the department of a source at this node's golden records; for the case stage. Safe from another thread."""
+        declared = self._declarations.sources.get(source)
+        return None if declared is None else self._cuts.watermarks.get((f"{declared.node}/{_department(source)}", GOLDEN))
+
+    @property
+    def firing(self) -> Sequence[Alert]:
+        return tuple(self._firing.values())
+
+    def turn(self, timeout_seconds: float) -> None:
+        """Read what has come, move the cuts, write what has passed, judge the lag."""
+        for record in self._tail.poll(timeout_seconds):
+            self._read(record)
+        ends = self._tail.ends(sorted(self._cuts.topics_wanted()))
+        progress = {group: self._tail.committed(group) for group in self._cuts.groups_wanted()}
+        now_ms = self._clock.now_ms()
+        emits = []
+        for passed in self._cuts.advance(ends, lambda group: progress.get(group, {})):
+            self._moved_ms[passed.source, passed.place] = now_ms
+            datum = {"source": passed.source, "place": passed.place, "watermark_ms": passed.watermark_ms, "at_ms": now_ms}
+            key = f"{passed.source}\x1f{passed.place}".encode()
+            emits.append(Emit(names.cut(self._node.name), key, self._codec.encode("sync.wire.Cut", datum)))
+        emits.extend(self._judge(now_ms))
+        if emits:
+            self._tail.write(emits)
+
+    def _read(self, record: Record) -> None:
+        if record.value is None:
+            return
+        try:
+            _, datum = self._codec.decode(record.value)
+        except Undecodable:
+            return  # a beat that cannot be read is a beat that is missing: the source goes dark and says so
+        if record.topic in self._cut_topics:
+            if datum["place"] == f"edge.{self._node.name}" and datum["source"] in self._declarations.departments:
+                self._heard(datum["source"], datum["watermark_ms"])
+        elif record.topic in self._beat_topics:
+            self._beat(self._beat_topics[record.topic], datum)
+        else:
+            self._alert(datum)
+
+    def _beat(self, source: str, change: Mapping[str, object]) -> None:
+        after, origin = change.get("after"), change.get("source")
+        # A beat out of a snapshot is as old as the row, and says nothing of the rows that the snapshot has yet to read.
+        if isinstance(after, dict) and isinstance(origin, dict) and origin.get("snapshot") in (None, "false"):
+            self._heard(source, beat_ms(after["beat_at"]))
+
+    def _heard(self, source: str, watermark_ms: int) -> None:
+        self._beat_ms[source] = self._clock.now_ms()
+        self._metrics.beat(source, self._beat_ms[source])
+        self._cuts.begin(source, "claim", watermark_ms)
+
+    def _alert(self, datum: Mapping[str, object]) -> None:
+        alert = Alert(**datum)  # type: ignore[arg-type]
+        if alert.status == FIRING:
+            self._firing[alert.id] = alert
+        else:
+            self._firing.pop(alert.id, None)
+        self._watch.recall(alert)
+        for kind in {alert.kind, *(other.kind for other in self._firing.values())}:
+            self._metrics.alerts(kind, sum(other.kind == kind for other in self._firing.values()))
+
+    def _judge(self, now_ms: int) -> list[Emit]:
+        judged = []
+        for source in self._sources:
+            lags = {lag.place: lag for lag in self.lags_of(source, now_ms)}
+            for lag in lags.values():
+                self._metrics.lag(lag)
+            judged.append((lags[GOLDEN], first_blocked(lags, list(lags))))
+        topic = names.alert(self._node.name)
+        return [
+            Emit(topic, alert.id.encode(), self._codec.encode("sync.wire.Alert", alert.datum()))
+            for alert in self._watch.judge(judged, now_ms)
+        ]
+
+    def lags_of(self, source: str, now_ms: int) -> list[Lag]:
+        """The lag of a department at every place of this node, in flow order."""
+        beat = self._beat_ms.get(source)
+        lags = []
+        for place in self._hops.places(source):
+            seen = Seen(self._cuts.watermarks.get((source, place)), self._moved_ms.get((source, place)))
+            lags.append(lag_of(source, place, seen, beat, self._objective, self._incomplete(place), now_ms))
+        return lags
+
+    def lags(self, now_ms: int) -> list[Lag]:
+        return [lag for source in self._sources for lag in self.lags_of(source, now_ms)]
+
+
+def _department(source: str) -> str:
+    return source.split("/")[1]
+
+
+def beat_ms(value: object) -> int:
+    """Milliseconds of a timestamptz as Debezium writes it: ISO 8601 text (ZonedTimestamp), or micro- or milliseconds."""
+    if isinstance(value, int):
+        return value // 1000 if value > 10**14 else value
+    return int(datetime.fromisoformat(str(value)).timestamp() * 1000)

@@ -1,0 +1,97 @@
+"""Framed Avro (Confluent wire format: 0x00, four bytes of schema id, payload) to and from datums; schemas come from the registry by id.
+
+A schema id is fetched once. What the registry does not know is bad data; a registry that does not answer is weather: the batch waits.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Protocol
+
+from sync_engine.model.avro import Datum, claim_schema, decoder, encoder, golden_schema
+from sync_engine.model.declaration import Declarations
+from sync_engine.model.outcome import Reason
+from sync_engine.model.stage import Undecodable
+from sync_engine.runtime.log import WorldFailure
+from sync_engine.runtime.registry import RegistryUnavailable, UnknownSchema
+
+MAGIC = b"\x00"
+
+
+class Registry(Protocol):
+    def schema(self, schema_id: int) -> str: ...
+
+    def register(self, subject: str, schema: str) -> int: ...
+
+
+class AvroCodec:
+    """`model.stage.Codec` over a schema registry. Not shared between threads: each lane has its own."""
+
+    def __init__(self, registry: Registry, schemas: Mapping[str, Mapping[str, Any]]) -> None:
+        """`schemas` = every schema that we write, by full name; `register` must have been called for them (see `register_all`)."""
+        self._registry = registry
+        self._ours = schemas
+        self._writers: dict[str, tuple[bytes, Callable[[Datum], bytes]]] = {}
+        self._readers: dict[bytes, tuple[str, Callable[[bytes], Datum]]] = {}
+
+    def encode(self, name: str, datum: Datum) -> bytes:
+        writer = self._writers.get(name)
+        if writer is None:
+            schema = self._ours[name]
+            try:
+                schema_id = self._registry.register(name, json.dumps(schema, ensure_ascii=False))
+            except RegistryUnavailable as failure:
+                raise WorldFailure(str(failure)) from failure
+            writer = self._writers[name] = (MAGIC + schema_id.to_bytes(4, "big"), encoder(dict(schema)))
+        return writer[0] + writer[1](datum)
+
+    def decode(self, framed: bytes) -> tuple[str, Datum]:
+        reader = self._readers.get(framed[:5])
+        if reader is None:
+            reader = self._reader(framed)
+        name, decode = reader
+        try:
+            return name, decode(framed[5:])
+        except ValueError as error:
+            raise Undecodable(Reason.UNDECODABLE, str(error)) from None
+
+    def _reader(self, framed: bytes) -> tuple[str, Callable[[bytes], Datum]]:
+        if len(framed) < 5 or framed[:1] != MAGIC:
+            raise Undecodable(Reason.UNDECODABLE, "no schema id before the payload")
+        schema_id = int.from_bytes(framed[1:5], "big")
+        try:
+            schema = json.loads(self._registry.schema(schema_id))
+        except UnknownSchema:
+            raise Undecodable(Reason.UNKNOWN_SCHEMA, f"the registry has no schema {schema_id}") from None
+        except RegistryUnavailable as failure:
+            raise WorldFailure(str(failure)) from failure
+        name = f"{schema.get('namespace', '')}.{schema.get('name', '')}" if isinstance(schema, dict) else str(schema)
+        # A record of ours that an older version wrote is read as ours, with the defaults of the fields that it lacks.
+        ours = self._ours.get(name)
+        reader = self._readers[framed[:5]] = (name, decoder(schema, None if ours is None else dict(ours)))
+        return reader
+
+
+def wire_schemas(directory: Path | None = None) -> dict[str, Datum]:
+    """The entity-free record schemas of schemas/wire, by full name."""
+    root = directory or _shipped()
+    found = {}
+    for path in sorted((root / "schemas" / "wire").glob("*.avsc")):
+        schema = json.loads(path.read_text(encoding="utf-8"))
+        found[f"{schema['namespace']}.{schema['name']}"] = schema
+    return found
+
+
+def _shipped() -> Path:
+    inside = Path(str(resources.files("sync_engine"))) / "_declarations"
+    return inside if inside.is_dir() else inside.parent.parent
+
+
+def all_schemas(declarations: Declarations, directory: Path | None = None) -> dict[str, Datum]:
+    """Every schema that the engine writes, by full name."""
+    schemas = wire_schemas(directory)
+    for entity in declarations.entities.values():
+        schemas[f"sync.{entity.entity}.Claim"] = claim_schema(entity)
+        schemas[f"sync.{entity.entity}.Golden"] = golden_schema(entity)
+    return schemas

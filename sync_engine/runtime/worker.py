@@ -1,0 +1,242 @@
+"""One worker process of one node: a Faust application whose agents read channels of batches.
+
+Faust keeps the application, its agents, services, signals and the control topic; its own web server is off, since it shows table data to
+anybody. Everything that is configured comes in as values: whether a broker is local is nobody's business here.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import faust
+import structlog
+from mode import Service
+
+from sync_engine.case.stage import CaseStage
+from sync_engine.deliver.stage import DeliverStage
+from sync_engine.model import names
+from sync_engine.model.declaration import Declarations
+from sync_engine.model.stage import Answer, Codec, Request, Stage
+from sync_engine.runtime.clock import SystemClock
+from sync_engine.runtime.exporter import Metrics
+from sync_engine.runtime.kafka import KafkaLog
+from sync_engine.runtime.lane import Lane
+from sync_engine.runtime.log import WorldFailure
+from sync_engine.runtime.loop import BatchLoop
+from sync_engine.runtime.observer import Observer
+from sync_engine.runtime.push import PushResult, WebhookPusher
+from sync_engine.runtime.reads import Reads
+from sync_engine.runtime.registry import SchemaRegistry
+from sync_engine.runtime.schemas import AvroCodec, all_schemas
+from sync_engine.runtime.store import RocksStore, Store
+from sync_engine.runtime.tail import KafkaTail
+from sync_engine.runtime.views import Views
+from sync_engine.settings import Secret, Settings
+from sync_engine.topology import group_of, stages_of
+
+logger = structlog.get_logger()
+
+
+@dataclass
+class Worker:
+    """Builds everything one process of `node` runs. `instance` distinguishes processes of one node on one machine."""
+
+    declarations: Declarations
+    settings: Settings
+    node: str
+    instance: str = "0"
+
+    def __post_init__(self) -> None:
+        self.clock = SystemClock()
+        self.metrics = Metrics(self.node)
+        self._schemas = all_schemas(self.declarations)
+        self._pusher = WebhookPusher()
+        self._client = {name: _plain(value) for name, value in self.settings.kafka.options.items()}
+        self.observer: Observer | None = None
+        generation = self.settings.generation(self.node)
+        self.stages: list[Stage] = list(stages_of(self.declarations, self.node, generation, self.new_codec, self._watermark))
+        self.lanes: list[Lane] = []
+
+    def new_codec(self) -> Codec:
+        return AvroCodec(SchemaRegistry(self.settings.registry.url), self._schemas)
+
+    def _watermark(self, source: str) -> int | None:
+        return None if self.observer is None else self.observer.watermark(source)
+
+    def app(self) -> Any:
+        """The Faust application with all its agents and services."""
+        own_folder = self.settings.state.dir / "faust" / self.node / self.instance
+        own_folder.mkdir(parents=True, exist_ok=True)
+        app = faust.App(
+            f"{self.node}.control",
+            broker=f"kafka://{self.settings.kafka.bootstrap}",
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            web_enabled=False,
+            web_tables_enabled=False,
+            store="memory://",
+            datadir=str(own_folder),
+        )
+        for stage in self.stages:
+            self._add_lane(app, stage)
+        app.service(_observing(self))
+        app.service(_serving(self))
+        self._add_control(app)
+        return app
+
+    def _add_lane(self, app: Any, stage: Stage) -> None:
+        channel = app.channel(maxsize=1)
+        lane = Lane(f"{self.node}.{stage.name}", lambda: self._loop(stage, lane), channel)
+        self.lanes.append(lane)
+
+        async def commit(batches: Any) -> None:
+            async for records in batches:
+                await lane.commit(records)
+
+        app.agent(channel, name=f"{self.node}.{stage.name}")(commit)
+        app.service(_service_of(lane))
+
+    def _add_control(self, app: Any) -> None:
+        # A Faust application without any topic of its own does not start; commands to a node's workers come this way.
+        control = app.topic(names.control(self.node), value_type=bytes, value_serializer="raw", key_serializer="raw")
+
+        async def obey(commands: Any) -> None:
+            async for command in commands:
+                logger.info("control", bytes=len(command or b""))
+
+        app.agent(control, name=f"{self.node}.obey")(obey)
+
+    def _loop(self, stage: Stage, lane: Lane) -> BatchLoop:
+        settings = self.settings
+        group = group_of(self.node, stage.name)
+        log = KafkaLog(
+            settings.kafka.bootstrap,
+            group,
+            f"{group}.{self.instance}",
+            session_timeout_ms=settings.kafka.session_timeout_ms,
+            transaction_timeout_ms=settings.kafka.session_timeout_ms,
+            company_seconds=settings.worker.quiet_wait_ms / 1000,
+            client=self._client,
+        )
+        perform = None
+        if isinstance(stage, DeliverStage):
+            running = lane.loop
+
+            def perform(requests: Sequence[Request]) -> Sequence[Answer]:
+                return asyncio.run_coroutine_threadsafe(self._push_all(requests), running).result()
+
+        return BatchLoop(
+            self.node,
+            stage,
+            log,
+            self.new_codec(),
+            lambda partition: self._store(stage, partition),
+            self.clock,
+            self.metrics,
+            perform=perform,
+            batch_records=settings.worker.batch_records,
+            quiet_wait_seconds=0.05,
+        )
+
+    def _store(self, stage: Stage, partition: int) -> Store:
+        path = self.settings.state.dir / self.node / self.instance / stage.name / str(partition)
+        path.mkdir(parents=True, exist_ok=True)
+        return RocksStore(path)
+
+    # --- pushes ---
+
+    async def _push_all(self, requests: Sequence[Request]) -> Sequence[Answer]:
+        return await asyncio.gather(*(self._push(request) for request in requests))
+
+    async def _push(self, request: Request) -> Answer:
+        target = self.settings.subscribers[request.subscriber]
+        began = time.monotonic()
+        result: PushResult = await self._pusher.push(
+            target.url,
+            [secret.reveal() for secret in target.secrets],
+            request.webhook_id,
+            self.clock.now_ms() // 1000,
+            request.body,
+            timeout_seconds=request.timeout_seconds,
+        )
+        self.metrics.delivered(request.subscriber, result.acknowledged, time.monotonic() - began)
+        return Answer(result.acknowledged, result.status, result.why, result.retry_after_seconds)
+
+    # --- what others ask ---
+
+    def incomplete(self, place: str) -> int:
+        """Records parked before a place."""
+        stage = next((stage for stage in self.stages if stage.name == place), None)
+        return stage.parked() if isinstance(stage, DeliverStage) else 0
+
+    def gauges(self) -> None:
+        """Metrics that are read off the stages, not told by the loop."""
+        for stage in self.stages:
+            if isinstance(stage, DeliverStage):
+                self.metrics.pending(stage.name.removeprefix("deliver."), stage.parked())
+            elif isinstance(stage, CaseStage):
+                self.metrics.cases(*stage.counts())
+
+
+def _plain(value: str | Secret) -> str:
+    return value.reveal() if isinstance(value, Secret) else value
+
+
+def _service_of(lane: Lane) -> type[Service]:
+    """Faust takes service classes; ours has been made already."""
+
+    class OfLane(Service):
+        async def on_start(self) -> None:
+            await self.add_runtime_dependency(lane)
+
+    OfLane.__name__ = f"Lane {lane.name}"
+    return OfLane
+
+
+def _observing(worker: Worker) -> type[Service]:
+    class Observing(Service):
+        @Service.task
+        async def _observe(self) -> None:
+            thread = ThreadPoolExecutor(1, thread_name_prefix=f"{worker.node}.observe")
+            loop = asyncio.get_running_loop()
+            while not self.should_stop:
+                try:
+                    if worker.observer is None:
+                        worker.observer = await loop.run_in_executor(thread, _make_observer, worker)
+                    await loop.run_in_executor(thread, worker.observer.turn, worker.settings.worker.tick_seconds / 4)
+                    worker.gauges()
+                except WorldFailure as failure:
+                    logger.warning("waiting", stage="observe", why=str(failure))
+                    await self.sleep(1.0)
+
+    return Observing
+
+
+def _make_observer(worker: Worker) -> Observer:
+    tail = KafkaTail(worker.settings.kafka.bootstrap, f"{worker.node}.observe", client=worker._client)
+    observer = Observer(worker.declarations, worker.node, tail, worker.new_codec(), worker.clock, worker.metrics, worker.incomplete)
+    tail.start(observer.topics, from_beginning=lambda topic: topic == names.alert(worker.node))
+    return observer
+
+
+def _serving(worker: Worker) -> type[Service]:
+    class Serving(Service):
+        async def on_start(self) -> None:
+            self.reads = Reads(worker)
+            await self.reads.start()
+            self.views = Views(worker.settings.redis.url, worker.node)
+
+        @Service.task
+        async def _publish(self) -> None:
+            while not self.should_stop:
+                await self.sleep(1.0)
+                await self.views.publish(self.reads.status())
+
+        async def on_stop(self) -> None:
+            await self.reads.stop()
+            await worker._pusher.close()
+
+    return Serving
