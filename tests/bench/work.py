@@ -1,0 +1,62 @@
+"""What one claim causes, for the two sides that are not the engine: the engine's pure functions and nothing around them."""
+
+from typing import Any
+
+import msgspec
+
+from sync_engine.model import names
+from sync_engine.model.avro import claim_of_datum, claim_to_datum, golden_to_datum
+from sync_engine.model.finding import Finding
+from sync_engine.resolve.content import compile_rules
+from sync_engine.resolve.decide import RecordState, decide
+from sync_engine.resolve.stage import slot_key
+from tests.bench.catalogue import ENTITY, class_of, entity_type, read_entry
+from tests.bench.catalogue import declarations as declare
+from tests.bench.codec import new_codec
+
+Output = tuple[str, bytes, bytes]
+"""(topic, key, value)"""
+
+
+class Work:
+    """The state is the caller's: in a dict, in a table."""
+
+    def __init__(self, node: str) -> None:
+        entry = read_entry()
+        self._node = node
+        self._codec = new_codec(declare(entry, node))
+        self._rules = compile_rules(entity_type(entry), lambda source: class_of(entry, source))
+        self._topics = names.state(node, ENTITY), names.golden(node, ENTITY), names.finding(node)
+
+    def apply(self, key: bytes, value: bytes, before: RecordState | None, now_ms: int) -> tuple[RecordState, list[Output]] | None:
+        """The record's next state and what to write; None if the claim says nothing new."""
+        claim = claim_of_datum(self._codec.decode(value)[1], self._node)
+        text = key.decode()
+        change = decide(self._rules, 0, text, before, claim)
+        if change is None:
+            return None
+        state, golden, finding = self._topics
+        slot = change.slot
+        said = value if change.passes_through else self._codec.encode(f"sync.{ENTITY}.Claim", claim_to_datum(slot))
+        outputs = [(state, slot_key(text, slot), said)]
+        if change.golden is not None:
+            outputs.append((golden, key, self._codec.encode(f"sync.{ENTITY}.Golden", golden_to_datum(change.golden))))
+        for standing, found in ((True, change.raised), (False, change.cleared)):
+            for one in found:
+                outputs.append((finding, one.subject.encode(), self._codec.encode("sync.wire.Finding", _finding(one, standing, now_ms))))
+        return change.after, outputs
+
+
+def _finding(finding: Finding, standing: bool, now_ms: int) -> dict[str, Any]:
+    return {
+        "id": finding.id,
+        "subject": finding.subject,
+        "entity": finding.entity,
+        "key": finding.key,
+        "kind": finding.kind,
+        "rule": finding.rule,
+        "item": finding.item,
+        "pairs": [{"source": source, "value": msgspec.json.encode(value).decode()} for source, value in finding.pairs],
+        "standing": standing,
+        "at_ms": now_ms,
+    }

@@ -1,0 +1,1 @@
+"""Cases as files: given this, expect that. Adding one needs no Python."""

@@ -1,0 +1,137 @@
+"""A column's value as the catalogue wants it: trimmed, NFC, coded, dated; or refused with the reason.
+
+Knows one column at a time. The surprise: an empty string is *null*, also where it was only blanks.
+"""
+
+import re
+import unicodedata
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from tests.oracle.claims import Cell
+
+RESIDENT_ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
+RESIDENT_ID_CHECKS = "10X98765432"
+USCC_DIGITS = "0123456789ABCDEFGHJKLMNPQRTUWXY"
+
+
+class Refused(Exception):
+    """The row makes no claim; the message is the reason."""
+
+
+def normal_key(key_type: str, raw: object) -> str:
+    key = "" if raw is None else str(raw).strip().upper()
+    if not key:
+        raise Refused("missing_key")
+    if key_type == "resident_id" and not is_resident_id(key):
+        raise Refused("invalid_identifier")
+    if key_type == "uscc" and not is_uscc(key):
+        raise Refused("invalid_identifier")
+    return key
+
+
+def is_resident_id(key: str) -> bool:
+    """GB 11643: 17 digits of which the 7th to 14th are a day of birth, then ISO 7064 MOD 11-2."""
+    if not re.fullmatch(r"[0-9]{17}[0-9X]", key) or not is_day(key[6:14]):
+        return False
+    total = sum(weight * int(digit) for weight, digit in zip(RESIDENT_ID_WEIGHTS, key[:17], strict=True))
+    return RESIDENT_ID_CHECKS[total % 11] == key[17]
+
+
+def is_day(digits: str) -> bool:
+    try:
+        date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
+    except ValueError:
+        return False
+    return True
+
+
+def is_uscc(key: str) -> bool:
+    """GB 32100: 17 of 31 characters, each weighed with a power of 3, and a check character modulo 31."""
+    if len(key) != 18 or any(character not in USCC_DIGITS for character in key):
+        return False
+    total = sum(USCC_DIGITS.index(character) * 3**place for place, character in enumerate(key[:17]))
+    return USCC_DIGITS[-total % 31] == key[17]
+
+
+def normal_cell(item: dict[str, Any], code_table: str | None, codes: dict[str, Any], raw: object) -> Cell:
+    """The cell of a column that is mapped to `item`, by the code table of the mapping if it names one."""
+    if raw is None or (isinstance(raw, str) and not text_of(raw)):
+        return "null"
+    if item["type"] == "code":
+        return {"value": normal_code(item, code_table, codes, raw)}
+    value = NORMAL[item["type"]](raw)
+    if isinstance(value, str) and len(value) > item.get("max_length", len(value)):
+        raise Refused("invalid_value")
+    return {"value": value}
+
+
+def normal_code(item: dict[str, Any], code_table: str | None, codes: dict[str, Any], raw: object) -> str:
+    """The code in the item's own closed set."""
+    code = text_of(raw)
+    table = codes[code_table or item["codes"]]
+    if "maps_to" in table:
+        code = table["map"].get(code)
+    if code not in codes[item["codes"]]["values"]:
+        raise Refused("unknown_code")
+    return code
+
+
+def text_of(raw: object) -> str:
+    return unicodedata.normalize("NFC", str(raw).strip())
+
+
+def normal_date(raw: object) -> str:
+    if isinstance(raw, datetime):
+        return raw.date().isoformat()
+    if isinstance(raw, date):
+        return raw.isoformat()
+    try:
+        return date.fromisoformat(text_of(raw)).isoformat()
+    except ValueError:
+        raise Refused("invalid_value") from None
+
+
+def normal_region(raw: object) -> str:
+    region = text_of(raw)
+    if not re.fullmatch(r"[0-9]{6}", region):
+        raise Refused("invalid_value")
+    return region
+
+
+def normal_integer(raw: object) -> int:
+    try:
+        return int(text_of(raw))
+    except ValueError:
+        raise Refused("invalid_value") from None
+
+
+def normal_boolean(raw: object) -> bool:
+    """MariaDB has no booleans: its 0 and 1 are meant too."""
+    word = text_of(raw).lower()
+    if word not in ("0", "1", "false", "true"):
+        raise Refused("invalid_value")
+    return word in ("1", "true")
+
+
+def normal_decimal(raw: object) -> str:
+    """Without exponent and without trailing zeros: 1.50 and 1.5 are one value."""
+    try:
+        number = Decimal(text_of(raw))
+    except ArithmeticError:
+        raise Refused("invalid_value") from None
+    if not number.is_finite():
+        raise Refused("invalid_value")
+    digits = format(number, "f")
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
+
+
+NORMAL = {
+    "string": text_of,
+    "date": normal_date,
+    "region": normal_region,
+    "integer": normal_integer,
+    "boolean": normal_boolean,
+    "decimal": normal_decimal,
+}

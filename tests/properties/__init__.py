@@ -1,0 +1,1 @@
+"""What holds always: said of every declaration, every history and every order of arrival."""
