@@ -187,9 +187,11 @@ def _item_codes(entity: EntityType | None, mapped: ItemMapping, codes: Mapping[s
             yield f"{item.name} is a {item.type}, not a code", ()
         return
     leading = tuple(sorted(name for name, table in codes.items() if item.codes in (name, table.maps_to)))
-    if mapped.codes is None and leading:
+    if mapped.codes is None:
         yield f"{item.name} is a code: say which table the column's codes are of", leading
-    elif mapped.codes in codes and leading and mapped.codes not in leading and codes[mapped.codes].maps_to != "":
+        return
+    table = codes.get(mapped.codes)
+    if table and table.maps_to != "" and mapped.codes not in leading:
         yield f'"{mapped.codes}" does not lead to {item.codes}, the table of {item.name}', leading
 
 

@@ -26,15 +26,29 @@ from sync_engine.model.declaration import (
     Title,
     TopicFamily,
 )
-from sync_engine.shape import AllOr, Field, FileName, Flag, Kind, ListOf, MapOf, Number, OneOf, Place, Record, Ref, Text, Whole, one_of
+from sync_engine.shape import (
+    NAME_PATTERN,
+    AllOr,
+    Field,
+    FileName,
+    Flag,
+    Kind,
+    ListOf,
+    MapOf,
+    Number,
+    OneOf,
+    Place,
+    Record,
+    Ref,
+    Text,
+    Whole,
+    one_of,
+)
 
-# Names stand in topics, consumer groups, replication slots and environment variables. A single `_` between words leaves `__` and `.` free
-# as separators.
-_NAME = r"[a-z][a-z0-9]*(_[a-z0-9]+)*"
 _NAME_MEANS = "a name of a-z, 0-9 and single _"
-NAME = Text(_NAME, _NAME_MEANS)
+NAME = Text(NAME_PATTERN, _NAME_MEANS)
 # Sources `scope/<node>` and `steward/<node>`, and the class of the former, are the engine's own.
-OWN_NAME = Text(_NAME, _NAME_MEANS, reserved=("scope", "steward"))
+OWN_NAME = Text(NAME_PATTERN, _NAME_MEANS, reserved=("scope", "steward"))
 # An Avro field name: Debezium would rename any other column, differently from version to version.
 _COLUMN = r"[A-Za-z_][A-Za-z0-9_]*"
 COLUMN = Text(_COLUMN, "a column of A-Z, a-z, 0-9 and _")

@@ -11,49 +11,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from sync_engine.fault import Fault, Invalid
-from sync_engine.shape import REFUSED, REQUIRED, Kind, ListOf, Number, Place, Text, Whole
+from sync_engine.setting_kinds import Address, ConnectReference, Options, PathText, Secret, SecretText, SecretTexts, Url
+from sync_engine.shape import NAME_PATTERN, REFUSED, REQUIRED, Kind, ListOf, Number, Place, Text, Whole
 
 ENV_PREFIX = "SYNC_ENGINE__"
-MASK = "****"
 
 
 class SettingsInvalid(Invalid):
     """The settings cannot be used; `faults` is everything that is wrong with them."""
-
-
-class Secret:
-    """A secret that is not shown by accident: only `reveal` gives it."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        return self._text
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._text == self._text
-
-    def __hash__(self) -> int:
-        return hash(self._text)
-
-    def __repr__(self) -> str:
-        return MASK
-
-
-class Address(str):
-    """A URL that may hold a password: shown without it."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        parts = urlsplit(self)
-        host = parts.netloc.rpartition("@")[2]
-        return urlunsplit(parts._replace(netloc=host if host == parts.netloc else f"{MASK}@{host}"))
 
 
 @dataclass(frozen=True)
@@ -151,80 +119,6 @@ SECTIONS: Mapping[str, type] = {
 }
 NAMED_SECTIONS: Mapping[str, type] = {"nodes": NodeSettings, "databases": DatabaseSettings, "subscribers": SubscriberSettings}
 
-# --- kinds of settings ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Url:
-    """An address. Its text is in no message: it may hold a password (then it must be a secret's reference)."""
-
-    schemes: tuple[str, ...]
-    blank = Address()
-
-    def read(self, raw: Any, place: Place) -> Any:
-        parts = urlsplit(raw) if isinstance(raw, str) else None
-        if parts is None or parts.scheme not in self.schemes or not parts.hostname:
-            return place.refuse("is not an address", tuple(f"{scheme}://host…" for scheme in self.schemes))
-        return Address(raw)
-
-
-@dataclass(frozen=True)
-class PathText:
-    blank = Path()
-
-    def read(self, raw: Any, place: Place) -> Any:
-        return Path(raw) if isinstance(raw, str) and raw else place.refuse("must be a path")
-
-
-@dataclass(frozen=True)
-class SecretText:
-    blank = None
-
-    def read(self, raw: Any, place: Place) -> Any:
-        return Secret(raw) if isinstance(raw, str) and raw else place.refuse("must be text, and not empty")
-
-
-# The promises of delivery rest on these: the engine sets them itself.
-OWN_OPTIONS = (
-    "acks",
-    "auto.offset.reset",
-    "bootstrap.servers",
-    "enable.auto.commit",
-    "enable.auto.offset.store",
-    "enable.idempotence",
-    "group.id",
-    "isolation.level",
-    "partition.assignment.strategy",
-    "session.timeout.ms",
-    "transaction.timeout.ms",
-    "transactional.id",
-)
-_SENSITIVE_OPTION = re.compile(r"password|secret|token|jaas|key\.pem|oauthbearer\.config", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Options:
-    """librdkafka's options by name, as text; a sensitive one is a Secret."""
-
-    @property
-    def blank(self) -> Any:
-        return {}
-
-    def read(self, raw: Any, place: Place) -> Any:
-        if not isinstance(raw, dict):
-            return place.refuse("must be a table of options")
-        read: dict[str, str | Secret] = {}
-        for name, value in raw.items():
-            if name in OWN_OPTIONS:
-                place.step(name).refuse("is set by the engine itself")
-            elif not isinstance(value, str | int | float):
-                place.step(name).refuse("must be text, a number, true or false")
-            else:
-                text = str(value).lower() if isinstance(value, bool) else str(value)
-                read[name] = Secret(text) if _SENSITIVE_OPTION.search(name) else text
-        return read
-
-
 # --- the table ------------------------------------------------------------------------------------------------------------------
 
 
@@ -240,23 +134,22 @@ class Setting:
 
     @property
     def secret(self) -> bool:
-        return isinstance(self.kind.kind if isinstance(self.kind, ListOf) else self.kind, SecretText)
+        return isinstance(self.kind, SecretText | SecretTexts)
 
     def hides(self, raw: str, key: str) -> bool:
         """Whether this value of it (`key` = within a table of options) is a secret."""
         if isinstance(self.kind, Url):
             return urlsplit(raw).password is not None
-        return self.secret or (isinstance(self.kind, Options) and _SENSITIVE_OPTION.search(key) is not None)
+        return self.secret or (isinstance(self.kind, Options) and Options.is_sensitive(key))
 
     @property
     def literal(self) -> bool:
         """Whether `${…}` in it is not ours to resolve."""
-        return self.name.endswith(".connect_password")
+        return isinstance(self.kind, ConnectReference)
 
 
 HTTP = Url(("http", "https"))
 WORD = Text(r"\S+", "text without blanks")
-CONNECT_REFERENCE = Text(r"\$\{[\w.-]+:.+\}", "a reference of Kafka Connect, ${provider:…}")
 
 TABLE: tuple[Setting, ...] = (
     Setting("kafka.bootstrap", WORD, "127.0.0.1:9092", "host:port,…", "Brokers to begin with."),
@@ -282,11 +175,11 @@ TABLE: tuple[Setting, ...] = (
     Setting("databases.*.dbname", WORD, REQUIRED, "", ""),
     Setting("databases.*.user", WORD, REQUIRED, "", "The capture role: it may read, and write our heartbeat table only."),
     Setting("databases.*.password", SecretText(), None, "", "For `check --databases`."),
-    Setting("databases.*.connect_password", CONNECT_REFERENCE, None, "", "What stands in the connector's configuration: ${file:PATH:KEY}."),
-    Setting("subscribers.*.url", HTTP, REQUIRED, "", "Where the subscriber's webhooks go."),
     Setting(
-        "subscribers.*.secrets", ListOf(SecretText()), REQUIRED, "", "whsec_…; signs with every one, so that a receiver may change over."
+        "databases.*.connect_password", ConnectReference(), None, "", "What stands in the connector's configuration: ${file:PATH:KEY}."
     ),
+    Setting("subscribers.*.url", HTTP, REQUIRED, "", "Where the subscriber's webhooks go."),
+    Setting("subscribers.*.secrets", SecretTexts(), REQUIRED, "", "whsec_…; signs with every one, so that a receiver may change over."),
 )
 
 # --- reading --------------------------------------------------------------------------------------------------------------------
@@ -376,7 +269,7 @@ def _of_environ(environ: Mapping[str, str], faults: list[Fault]) -> dict[str, Gi
             _unknown(variable, "", name, faults)
             continue
         raw: Any = environ[variable]
-        if not isinstance(row.kind, Text | Url | PathText | SecretText) and not name.endswith("_file"):
+        if not isinstance(row.kind, Text | Url | PathText | SecretText | ConnectReference) and not name.endswith("_file"):
             try:
                 raw = tomllib.loads(f"value = {raw}")["value"]
             except tomllib.TOMLDecodeError:
@@ -390,7 +283,7 @@ def _row(name: str) -> Setting | None:
     """The row that a dotted name is of; a secret may be given as `<name>_file`, too."""
     parts = name.split(".")
     if len(parts) == 3:
-        parts[1] = "*" if re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", parts[1]) else parts[1]
+        parts[1] = "*" if re.fullmatch(NAME_PATTERN, parts[1]) else parts[1]
     wanted = ".".join(parts)
     for row in TABLE:
         if wanted == row.name or (row.secret and wanted == f"{row.name}_file"):
@@ -469,7 +362,7 @@ def _resolved(row: Setting, one: Given, raw: Any, environ: Mapping[str, str], pl
             return place.refuse("a secret does not stand in the settings file", ("${env:NAME}", "${file:PATH}"))
         return raw
     text = _referred(reference[1], reference[2], one.base, environ, place)
-    return text.splitlines() if text is not REFUSED and isinstance(row.kind, ListOf) and raw is one.raw else text
+    return text.splitlines() if text is not REFUSED and isinstance(row.kind, SecretTexts) and raw is one.raw else text
 
 
 def _referred(scheme: str, name: str, base: Path, environ: Mapping[str, str], place: Place) -> Any:

@@ -15,6 +15,10 @@ from sync_engine.fault import Fault
 REFUSED: Any = object()
 REQUIRED: Any = object()
 
+NAME_PATTERN = r"[a-z][a-z0-9]*(_[a-z0-9]+)*"
+"""Names stand in topics, consumer groups, replication slots and environment variables. A single `_` between words leaves `__` and `.`
+free as separators."""
+
 Names = Mapping[str, frozenset[str]]
 """What may be referred to: "node" -> {anhui, luan}. A group that is not here is not known, for instance as its file cannot be read."""
 

@@ -10,7 +10,7 @@
 Every node runs the same topology. One loop runs every stage (runtime/loop); nothing here touches the world.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sync_engine.case.stage import CaseStage, Watermark
@@ -38,7 +38,7 @@ def group_of(node: str, stage: str) -> str:
 
 def stages_of(declarations: Declarations, node: str, generation: int, new_codec: NewCodec, watermark: Watermark) -> Iterator[Stage]:
     """Every stage of a node. `generation` = of its golden log, raised when that was lost; `watermark` = of a source at this node."""
-    partitions = {entity: declarations.topics["claim"].partitions for entity in declarations.entities}
+    partitions = dict.fromkeys(declarations.entities, declarations.topics["claim"].partitions)
     yield IngestStage(declarations, node, partitions, new_codec())
     for entity in declarations.entities:
         yield resolve_stage(declarations, node, entity, generation, new_codec())
@@ -53,8 +53,8 @@ def resolve_stage(declarations: Declarations, node: str, entity: str, generation
     rules = compile_rules(declarations.entities[entity], classes.__getitem__)
     routes = compile_routes(declarations, node, entity)
 
-    def to_neighbours(key: str, before: RecordState, after: RecordState, slot: Claim) -> list[Sent]:
-        return route(routes, key, before, after, slot)
+    def to_neighbours(key: str, before: RecordState, after: RecordState, changed: Sequence[Claim]) -> list[Sent]:
+        return route(routes, key, before, after, changed)
 
     return ResolveStage(node, rules, generation, codec, to_neighbours)
 

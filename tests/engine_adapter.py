@@ -79,15 +79,14 @@ def take(record: EngineRecord, steps: Iterable[Step]) -> None:
     """THE ADAPTER: let the engine take these steps, one by one. Everything else here only translates."""
     for verb, *said in steps:
         if verb == "claim":
-            one = decide(record.rules, FIRST_GENERATION, record.key, record.state, claim_of(said[0]), record.sweeps)
-            changes = [one] if one else []
+            change = decide(record.rules, FIRST_GENERATION, record.key, record.state, claim_of(said[0]), record.sweeps)
         else:
             source, position = said
             record.sweeps[source] = max(position, record.sweeps.get(source, position))
-            changes = sweep(record.rules, FIRST_GENERATION, record.key, record.state, source, position) if record.state else []
-        record.changes += changes
-        if changes:
-            record.state = changes[-1].after
+            change = sweep(record.rules, FIRST_GENERATION, record.key, record.state, source, position) if record.state else None
+        if change:
+            record.changes.append(change)
+            record.state = change.after
 
 
 def restored(record: EngineRecord) -> EngineRecord:

@@ -36,14 +36,13 @@ def main() -> None:
     """Entry point of `sync-engine`."""
     _add_commands()
     try:
-        cli(standalone_mode=False)
+        # Without standalone mode an Exit is not raised here: its code is the result.
+        sys.exit(cli(standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except click.exceptions.Exit as leaving:
-        sys.exit(leaving.exit_code)
 
 
 def fail(what: str, why: str, advice: str, code: int = FAILED) -> click.exceptions.Exit:

@@ -1,6 +1,7 @@
 """`sync-engine record get|explain TYPE ID`: one record as a node has it now, answered by the worker that has its partition."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -70,7 +71,9 @@ def _ask(context: click.Context, path: str, node: str | None) -> dict[str, Any]:
     from sync_engine.cli.workers import answers, settings_of
 
     why = "no worker has this record"
-    for answer in answers(settings_of(context), path, node):
+    for _, answer in answers(settings_of(context), path, node):
+        if answer is None:
+            continue
         if answer.status_code == 200:
             body: dict[str, Any] = answer.json()
             return body
@@ -83,11 +86,13 @@ def _text(value: Any) -> str:
     return "(null)" if value is None else str(value)
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(*header, box=None, pad_edge=False)
+    for column in table.columns:
+        column.no_wrap = True
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Console(soft_wrap=True).print(table)

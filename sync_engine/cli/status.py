@@ -17,7 +17,7 @@ REFRESH_SECONDS = 1.0
 @click.command()
 @click.option("--watch", is_flag=True, help="Go on until Ctrl-C.")
 @click.option("--node", help="This node only.")
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("-o", "--output", type=click.Choice(["table", "wide", "json"]), default="table", show_default=True)
 @click.pass_context
 def status(context: click.Context, watch: bool, node: str | None, output: str) -> None:
     """Lag of every source at every tier, alerts, parked deliveries."""
@@ -33,7 +33,7 @@ def status(context: click.Context, watch: bool, node: str | None, output: str) -
     else:
         from rich.console import Console
 
-        Console().print(_screen(nodes))
+        Console(soft_wrap=True).print(_screen(nodes, output == "wide"))
     if not _healthy(nodes):
         raise click.exceptions.Exit(UNHEALTHY)
 
@@ -41,7 +41,14 @@ def status(context: click.Context, watch: bool, node: str | None, output: str) -
 def _ask(settings: Any, node: str | None) -> list[dict[str, Any]]:
     from sync_engine.cli.workers import answers
 
-    return [answer.json() for answer in answers(settings, "/status", node) if answer.status_code == 200]
+    nodes: list[dict[str, Any]] = []
+    for name, answer in answers(settings, "/status", node):
+        if answer is not None and answer.status_code == 200:
+            nodes.append(answer.json())
+        else:
+            # Its address is known, so it should be there: frozen, killed, or too busy to say.
+            nodes.append({"node": name, "answers": False, "ready": False, "without_progress": [], "lags": [], "alerts": []})
+    return nodes
 
 
 def _watch(settings: Any, node: str | None) -> None:
@@ -57,31 +64,42 @@ def _healthy(nodes: list[dict[str, Any]]) -> bool:
     return all(node["ready"] and not node["alerts"] and all(lag["state"] == "caught_up" for lag in node["lags"]) for node in nodes)
 
 
-def _screen(nodes: list[dict[str, Any]]) -> Any:
+def _screen(nodes: list[dict[str, Any]], wide: bool = False) -> Any:
+    """A sentence, then a row per source and tier (`wide`: per place), worst first, then what fires."""
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
-    parts: list[Any] = []
     lagging = sum(lag["state"] != "caught_up" for node in nodes for lag in node["lags"])
     firing = [alert for node in nodes for alert in node["alerts"]]
-    sentence = (
-        "一切正常  all is well"
-        if not lagging and not firing
-        else f"{lagging} 处滞后, {len(firing)} 个告警  {lagging} behind, {len(firing)} alert(s)"
+    well = _healthy(nodes)
+    sentence = "一切正常  all is well" if well else f"{lagging} 处滞后, {len(firing)} 个告警  {lagging} behind, {len(firing)} alert(s)"
+    parts: list[Any] = [Text(sentence, style="bold green" if well else "bold red"), _table(nodes, wide)]
+    parts.extend(Text(f"▲ {alert['summary_zh']}  {alert['summary_en']}", style="red") for alert in firing)
+    parts.extend(
+        Text(f"not ready: {node['node']}: {', '.join(node['without_progress'])} without progress", style="red")
+        for node in nodes
+        if node["without_progress"]
     )
-    parts.append(Text(sentence, style="bold green" if not lagging and not firing else "bold red"))
+    parts.extend(
+        Text(f"◌ {node['node']}: 节点无应答  the node's worker does not answer", style="red")
+        for node in nodes
+        if not node.get("answers", True)
+    )
+    return Group(*parts)
+
+
+def _table(nodes: list[dict[str, Any]], wide: bool) -> Any:
+    from rich.table import Table
+
     table = Table("tier", "node", "source", "place", "state", "lag", "parked", box=None, pad_edge=False)
-    rows = [(node, lag) for node in nodes for lag in node["lags"]]
+    for column in table.columns:
+        column.no_wrap = True
+    rows = [
+        (node, lag) for node in nodes for lag in node["lags"] if wide or lag["place"] == "golden" or lag["place"].startswith("deliver.")
+    ]
     for node, lag in sorted(rows, key=lambda row: (ORDER[row[1]["state"]], -(row[1]["lag_seconds"] or 0))):
         seconds = "unknown" if lag["lag_seconds"] is None else f"{lag['lag_seconds']:.1f} s"
         state = f"{MARKS[lag['state']]} {WORDS[lag['state']]}"
-        parked = str(lag["incomplete"] or "")
-        table.add_row(node["tier"], f"{node['title']['zh']} {node['node']}", lag["source"], lag["place"], state, seconds, parked)
-    parts.append(table)
-    for alert in firing:
-        parts.append(Text(f"▲ {alert['summary_zh']}  {alert['summary_en']}", style="red"))
-    for node in nodes:
-        if node["without_progress"]:
-            parts.append(Text(f"not ready: {node['node']}: {', '.join(node['without_progress'])} without progress", style="red"))
-    return Group(*parts)
+        node_name = f"{node['title']['zh']} {node['node']}"
+        table.add_row(node["tier"], node_name, lag["source"], lag["place"], state, seconds, str(lag["incomplete"] or ""))
+    return table

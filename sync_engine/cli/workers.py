@@ -11,7 +11,7 @@ import httpx2
 from sync_engine.cli import FAILED, USAGE, fail
 from sync_engine.settings import Settings
 
-TIMEOUT_SECONDS = 5.0
+TIMEOUT_SECONDS = 3.0
 
 
 def settings_of(context: click.Context) -> Settings:
@@ -40,15 +40,13 @@ def ask(address: dict[str, Any], path: str) -> httpx2.Response | None:
         return None
 
 
-def answers(settings: Settings, path: str, node: str | None = None) -> Iterator[httpx2.Response]:
-    """Every worker's answer. Exits 1 if none answers."""
-    asked = addresses(settings.state.dir, node)
+def answers(settings: Settings, path: str, node: str | None = None) -> Iterator[tuple[str, httpx2.Response | None]]:
+    """(node, answer) of every worker, None for one that does not answer. Exits 1 if none does."""
     some = False
-    for address in asked:
+    for address in addresses(settings.state.dir, node):
         answer = ask(address, path)
-        if answer is not None:
-            some = True
-            yield answer
+        some = some or answer is not None
+        yield address["node"], answer
     if not some:
         where = f"no worker{f' of {node}' if node else ''} answers (state folder {settings.state.dir})"
         raise fail("nothing could be asked", where, "start one: sync-engine run --node NODE, or sync-engine demo", FAILED)

@@ -104,9 +104,9 @@ def join(old: Claim, new: Claim) -> Claim:
     Returns `old` itself when `new` says nothing more, and `new` itself when nothing of `old` lives on, so that the caller can test by
     identity whether a claim was accepted and whether its bytes may pass through.
     """
-    if new.position > old.position and new.replaces_all_before:
+    if new.position > old.position and new.replaces_all_before and (old.floor is None or old.floor <= new.stamp):
         return new
-    if new.position < old.position and old.replaces_all_before:
+    if new.position < old.position and old.replaces_all_before and (new.floor is None or new.floor <= old.stamp):
         return old
     return _join_items(old, new)
 

@@ -50,8 +50,7 @@ class DeadLetter(msgspec.Struct, frozen=True, gc=False):
 
 
 class Sent(msgspec.Struct, frozen=True, gc=False):
-    """A slot for a neighbour. `as_it_is`: it is the slot as it stands in state, so that its bytes may pass through."""
+    """A slot for a neighbour: the very object that stands in state, where its bytes may pass through."""
 
     neighbour: str
     slot: Claim
-    as_it_is: bool

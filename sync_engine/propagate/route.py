@@ -4,11 +4,11 @@ What is sent never depends on who wins: up go the slots of every department clas
 whose jurisdiction lies in the receiver's area. Never to a node in the claim's path, so any cycle of nodes ends after one round.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sync_engine.model.claim import ASSERT, Claim, Kind
+from sync_engine.model.claim import ASSERT, Claim, Kind, floor_of
 from sync_engine.model.declaration import Declarations, Node
 from sync_engine.model.golden import GENERATION, MOVED, WITHDRAWN
 from sync_engine.model.outcome import Sent
@@ -46,37 +46,41 @@ def compile_routes(declarations: Declarations, node: str, entity: str) -> Routes
     return Routes(node, declarations.nodes[node].parent, children, named)
 
 
-def route(routes: Routes, key: str, before: Standing, after: Standing, changed: Claim) -> list[Sent]:
-    """Everything that this change of one slot sends to the neighbours."""
+def route(routes: Routes, key: str, before: Standing, after: Standing, changed: Sequence[Claim]) -> list[Sent]:
+    """Everything that this change of some slots of a record sends to the neighbours."""
     sent: list[Sent] = []
-    if routes.parent is not None and changed.source in routes.sent_up and not _passed(changed, routes.parent):
-        sent.append(Sent(routes.parent, changed, True))
+    if routes.parent is not None:
+        for slot in changed:
+            if slot.source in routes.sent_up and not _passed(slot, routes.parent):
+                sent.append(Sent(routes.parent, slot))
     for child, items in routes.children:
         sent.extend(_down(routes, child, items, key, before, after, changed))
     return sent
 
 
 def _down(
-    routes: Routes, child: Node, items: frozenset[str] | None, key: str, before: Standing, after: Standing, changed: Claim
+    routes: Routes, child: Node, items: frozenset[str] | None, key: str, before: Standing, after: Standing, changed: Sequence[Claim]
 ) -> Iterable[Sent]:
     was_in, is_in = child.holds(before.jurisdiction), child.holds(after.jurisdiction)
     if is_in and not was_in:
         if before.version:
             # It may have left this area before, by a move that is no longer to be seen here: say that it is back.
-            yield Sent(child.name, scope_claim(routes.node, key, after.version, True, None), False)
+            yield Sent(child.name, scope_claim(routes.node, key, after.version, True, None))
         yield from _to_child(routes, child, items, after.slots)
     elif is_in or was_in:
-        yield from _to_child(routes, child, items, [changed])
-    ended_for_all = after.life_cycle in (WITHDRAWN, MOVED) and not changed.source.startswith(SCOPE_PREFIX)
-    if was_in and not is_in and not ended_for_all:
-        yield Sent(child.name, scope_claim(routes.node, key, after.version, False, after.jurisdiction or changed.moved_to), False)
+        yield from _to_child(routes, child, items, changed)
+    if was_in and not is_in:
+        left = [slot for slot in changed if slot.source.startswith(SCOPE_PREFIX)]
+        # A record that has ended says so by its own slots; one that goes on elsewhere, or has left us too, must be said to have left.
+        if left or after.life_cycle not in (WITHDRAWN, MOVED):
+            forward = after.jurisdiction or next((slot.moved_to for slot in left), None)
+            yield Sent(child.name, scope_claim(routes.node, key, after.version, False, forward))
 
 
 def _to_child(routes: Routes, child: Node, items: frozenset[str] | None, slots: Iterable[Claim]) -> Iterable[Sent]:
     for slot in slots:
         if slot.source in routes.sent_up and not _passed(slot, child.name):
-            masked = withhold(slot, items)
-            yield Sent(child.name, masked, masked is slot)
+            yield Sent(child.name, withhold(slot, items))
 
 
 def _passed(claim: Claim, node: str) -> bool:
@@ -98,11 +102,13 @@ def withhold(claim: Claim, items: frozenset[str] | None) -> Claim:
         claim.moved_to,
         tuple(sorted(hidden)),
         {item: stamp for item, stamp in claim.unchanged.items() if item in items},
-        {item: position for item, position in claim.positions.items() if item in items or item in claim.withheld},
-        claim.floor,
+        claim.positions,
+        # Explicit: with its unchanged items hidden, the claim would else pass for a complete one and end what stands below it.
+        claim.floor if claim.replaces_all_before else floor_of(claim),
         claim.effective_ms,
         claim.path,
         claim.via,
+        claim.error,
     )
 
 

@@ -32,10 +32,10 @@ class Change(msgspec.Struct, frozen=True, gc=False):
 
     before: RecordState
     after: RecordState
-    slot: Claim
-    """The slot as it now stands: what state.<entity> must say."""
+    slots: list[Claim]
+    """The slots that changed, as they now stand: what state.<entity> must say. One, but for a sweep."""
     passes_through: bool
-    """Whether the slot is the claim itself, so that its bytes may be written as they came."""
+    """Whether the one slot is the claim itself, so that its bytes may be written as they came."""
     golden: Golden | None
     """The new version, if the content changed."""
     raised: list[Finding]
@@ -60,9 +60,9 @@ def decide(
             joined = _after_sweep(join(slot, claim), sweeps)
             if joined is slot or same_word(joined, slot):
                 return None
-            return _change(rules, generation, key, before, [*slots[:index], joined, *slots[index + 1 :]], joined, claim)
+            return _change(rules, generation, key, before, [*slots[:index], joined, *slots[index + 1 :]], [joined], claim)
     first = _after_sweep(claim, sweeps)
-    return _change(rules, generation, key, before, [*slots, first], first, claim)
+    return _change(rules, generation, key, before, [*slots, first], [first], claim)
 
 
 def _after_sweep(slot: Claim, sweeps: Mapping[str, Position]) -> Claim:
@@ -70,19 +70,16 @@ def _after_sweep(slot: Claim, sweeps: Mapping[str, Position]) -> Claim:
     return slot if position is None else swept(slot, position)
 
 
-def sweep(rules: Rules, generation: int, key: str, state: RecordState, source: str, position: Position) -> list[Change]:
-    """What the source's sweep changes in this record: one change per slot that the finished snapshot no longer had."""
-    changes: list[Change] = []
-    for index, slot in enumerate(state.slots):
-        if slot.source == source and (after := swept(slot, position)) is not slot:
-            slots = [*state.slots[:index], after, *state.slots[index + 1 :]]
-            change = _change(rules, generation, key, state, slots, after, None)
-            changes.append(change)
-            state = change.after
-    return changes
+def sweep(rules: Rules, generation: int, key: str, state: RecordState, source: str, position: Position) -> Change | None:
+    """What the source's sweep changes in this record: one event, however many slots the finished snapshot no longer had."""
+    slots = [swept(slot, position) if slot.source == source else slot for slot in state.slots]
+    changed = [after for before, after in zip(state.slots, slots, strict=True) if after is not before]
+    return _change(rules, generation, key, state, slots, changed, None) if changed else None
 
 
-def _change(rules: Rules, generation: int, key: str, before: RecordState, slots: list[Claim], slot: Claim, claim: Claim | None) -> Change:
+def _change(
+    rules: Rules, generation: int, key: str, before: RecordState, slots: list[Claim], changed: list[Claim], claim: Claim | None
+) -> Change:
     resolved = resolve(rules, key, slots)
     standing = before.findings
     if standing is None:
@@ -93,11 +90,11 @@ def _change(rules: Rules, generation: int, key: str, before: RecordState, slots:
     digest = resolved.content.digest()
     if digest == before.digest:
         after = RecordState(slots, before.version, digest, before.life_cycle, before.jurisdiction, before.left, found)
-        return Change(before, after, slot, slot is claim, None, raised, cleared)
+        return Change(before, after, changed, changed[0] is claim, None, raised, cleared)
     golden = _golden(rules, generation, before, resolved, digest, slots)
     content = golden.content
     after = RecordState(slots, golden.version, digest, content.life_cycle, content.jurisdiction, golden.left, found)
-    return Change(before, after, slot, slot is claim, golden, raised, cleared)
+    return Change(before, after, changed, changed[0] is claim, golden, raised, cleared)
 
 
 def _golden(rules: Rules, generation: int, before: RecordState, resolved: Resolved, digest: bytes, slots: list[Claim]) -> Golden:

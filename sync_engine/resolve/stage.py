@@ -32,7 +32,7 @@ class State(msgspec.Struct, array_like=True, gc=False):
     """The last key swept; None when the sweep is done."""
 
 
-Route = Callable[[str, RecordState, RecordState, Claim], Sequence[Sent]]
+Route = Callable[[str, RecordState, RecordState, Sequence[Claim]], Sequence[Sent]]
 
 
 class ResolveStage:
@@ -100,20 +100,19 @@ class ResolveStage:
         return emits
 
     def _emits(self, key: str, key_bytes: bytes, partition: int, change: Change, raw: bytes | None, now_ms: int) -> list[Output]:
-        slot = change.slot
-        value = raw or self._codec.encode(self._claim_name, claim_to_datum(slot))
-        headers = _path_headers(slot.path, self._node)
-        emits: list[Output] = [Emit(self._state_topic, slot_key(key, slot), value, partition, headers)]
+        emits: list[Output] = []
+        values: dict[int, bytes] = {}
+        for slot in change.slots:
+            value = values[id(slot)] = raw or self._codec.encode(self._claim_name, claim_to_datum(slot))
+            emits.append(Emit(self._state_topic, slot_key(key, slot), value, partition, _path_headers(slot.path, self._node)))
         if change.golden is not None:
             golden = self._codec.encode(self._golden_name, golden_to_datum(change.golden))
             emits.append(Emit(self._golden_topic, key_bytes, golden, partition))
-        for sent in self._route(key, change.before, change.after, slot):
-            # The slot that changed has its bytes at hand; another slot of the record is encoded anew.
-            same = sent.as_it_is and sent.slot is slot
-            body = value if same else self._codec.encode(self._claim_name, claim_to_datum(sent.slot))
+        for sent in self._route(key, change.before, change.after, change.slots):
+            # A slot that changed has its bytes at hand; another slot of the record is encoded anew.
+            body = values.get(id(sent.slot)) or self._codec.encode(self._claim_name, claim_to_datum(sent.slot))
             topic = names.edge(self._node, sent.neighbour, self._rules.entity)
-            path = _path_headers(sent.slot.path or self._node, "")
-            emits.append(Emit(topic, slot_key(key, sent.slot), body, partition, path))
+            emits.append(Emit(topic, slot_key(key, sent.slot), body, partition, _path_headers(sent.slot.path or self._node, "")))
         for finding in change.raised:
             emits.append(self._finding(finding, True, now_ms))
         for finding in change.cleared:
@@ -174,10 +173,11 @@ class ResolveStage:
     ) -> list[Output]:
         assert state.record is not None
         key = key_bytes.decode()
-        outputs: list[Output] = []
-        for change in sweep(self._rules, self._generation, key, state.record, source, position):
-            outputs.extend(self._emits(key, key_bytes, partition, change, None, now_ms))
-            view.put(key_bytes, State(change.after))
+        change = sweep(self._rules, self._generation, key, state.record, source, position)
+        if change is None:
+            return []
+        outputs = self._emits(key, key_bytes, partition, change, None, now_ms)
+        view.put(key_bytes, State(change.after))
         return outputs
 
     def _sweep_done(self, source: str, position: Position, partition: int) -> Emit:

@@ -7,6 +7,7 @@ broker takes a transaction's offsets unchecked. `_membership` lets pass only the
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import confluent_kafka as ck
@@ -71,7 +72,7 @@ class KafkaLog:
         self._waiting: dict[TopicPartition, None] = {}  # given to us and paused: the lane has not prepared for them yet
         self._ours: dict[TopicPartition, None] = {}  # a dict for its order
         self._begins: dict[TopicPartition, int] = {}
-        self._rebalanced = self._must_rewind = self._must_abort = False
+        self._rebalanced = self._must_rewind = self._must_abort = self._closed = False
         self._counts: dict[str, int] = {}
         common: dict[str, Any] = {**(client or {}), **_common(bootstrap, transactional_id), "error_cb": self._on_error, "logger": logger}
         self._fetching = {**common, **_fetching(group, fetched_ahead_kib)}
@@ -107,6 +108,8 @@ class KafkaLog:
     def commit(self, emits: Sequence[Emit], offsets: Mapping[TopicPartition, int]) -> None:
         if not offsets:
             raise ValueError("a transaction without offsets is not fenced by the group")
+        if foreign := offsets.keys() - self._ours.keys():
+            raise ValueError(f"offsets of partitions that are not ours: {sorted(foreign)}")
         self._must_rewind = True  # until the commit is known; MustRestart leaves it so
         self._finish_abort(_ABORT_SECONDS)
         membership = self._membership()
@@ -193,11 +196,15 @@ class KafkaLog:
         return count
 
     def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         try:
             self._consumer.close()
         finally:
             self._producer.purge()
-            self._producer.close()
+            with suppress(ck.KafkaException):  # fenced: that was said when it mattered
+                self._producer.close()
 
     # --- the group ---
 

@@ -1,7 +1,7 @@
 """One lane: a stage's loop in a thread of its own, behind a Faust agent that reads a channel of batches.
 
-Faust gives the application its life cycle, supervision and timers; it never touches a record. The surprise: the next batch is fetched only when
-the agent has committed the one before, so that a rebalance never meets a batch in hand; librdkafka fetches ahead meanwhile.
+Faust gives the application its life cycle, supervision and timers; it never touches a record. The surprise: the next batch is fetched
+only when the agent has committed the one before, so that a rebalance never meets a batch in hand; librdkafka fetches ahead meanwhile.
 """
 
 import asyncio

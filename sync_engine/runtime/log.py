@@ -46,7 +46,7 @@ class Log(Protocol):
         """
 
     def commit(self, emits: Sequence[Emit], offsets: Mapping[TopicPartition, int]) -> None:
-        """ONE transaction: all records and, per partition, the next offset to take. Never empty offsets: the fencing rests on them.
+        """ONE transaction: all records and, per partition of ours, the next offset to take. Never without: the fencing rests on them.
 
         A record without a partition goes to CRC-32 of its key modulo the topic's partitions, without a key to partition 0.
         Raises BatchAborted (nothing happened), another WorldFailure (the same, before anything was begun) or MustRestart.

@@ -152,7 +152,7 @@ class BatchLoop:
     # --- partitions come and go: only inside take(), when no batch is in hand ---
 
     def _assigned(self, partitions: list[TopicPartition]) -> None:
-        # First the committed offsets, which wait for pending ones; only then do the ends of the changelogs surely hold what belongs to them.
+        # First the committed offsets, which wait for pending ones: only then do the ends of the changelogs hold what belongs to them.
         offsets = self._log.committed(partitions)
         if self.stage.state_type is not None:
             try:

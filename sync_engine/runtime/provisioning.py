@@ -11,7 +11,8 @@ from sync_engine.runtime.connect import ConnectClient
 from sync_engine.runtime.registry import SchemaRegistry
 from sync_engine.runtime.schemas import all_schemas
 from sync_engine.runtime.topics import create_topics
-from sync_engine.settings import Secret, Settings
+from sync_engine.setting_kinds import Secret
+from sync_engine.settings import Settings
 
 
 def apply_topics(declarations: Declarations, settings: Settings, nodes: Iterable[str]) -> int:

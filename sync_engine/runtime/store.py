@@ -1,7 +1,7 @@
 """The local store of one lane's partition: a view of its changelogs, rebuilt from them when it is lost.
 
-The surprise: the write-ahead log is off, and yet a kill -9 leaves no half batch. Values and changelog offsets stand in one WriteBatch and one
-column family, so whatever survives is a prefix of the batches, and an offset is never ahead of the data. What did not survive is read again.
+The surprise: the write-ahead log is off, and yet a kill -9 leaves no half batch. Values and changelog offsets stand in one WriteBatch and
+one column family, so what survives is a prefix of the batches, and no offset is ahead of the data. The rest is read from the log again.
 """
 
 import logging
@@ -69,6 +69,7 @@ class RocksStore:
     def __init__(self, path: Path, memory: Memory | None = None) -> None:
         self._path = path
         self._options = _options(memory or _of_this_process())
+        self._is_open = False
         self._unlogged = WriteOptions()
         self._unlogged.disable_wal = True  # type: ignore[method-assign, assignment]  # an attribute, whatever its published type says
         path.mkdir(parents=True, exist_ok=True)
@@ -117,21 +118,21 @@ class RocksStore:
         return found
 
     def wipe(self) -> None:
-        if hasattr(self, "_rocks"):
+        if self._is_open:
             self._rocks.close()
         Rdict.destroy(str(self._path), self._options)
         self._open()
 
     def close(self) -> None:
-        if not self._open_now:
-            return
-        self._open_now = False
-        self._rocks.flush()
-        self._rocks.close()
+        if self._is_open:
+            self._is_open = False
+            self._rocks.flush()
+            self._rocks.close()
 
     def _open(self) -> None:
-        self._rocks = Rdict(str(self._path), self._options)
-        self._open_now = True
+        # Without the column family's options said again, a store that exists is opened with default ones: no filter, no shared cache.
+        self._rocks = Rdict(str(self._path), self._options, {"default": self._options})
+        self._is_open = True
 
     def _entries(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
         return cast(Iterator[tuple[bytes, bytes]], iter(self._rocks.items(from_key=start)))

@@ -34,7 +34,8 @@ from sync_engine.runtime.schemas import AvroCodec, all_schemas
 from sync_engine.runtime.store import RocksStore, Store
 from sync_engine.runtime.tail import KafkaTail
 from sync_engine.runtime.views import Views
-from sync_engine.settings import Secret, Settings
+from sync_engine.setting_kinds import Secret
+from sync_engine.settings import Settings
 from sync_engine.topology import group_of, stages_of
 
 logger = structlog.get_logger()

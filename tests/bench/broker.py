@@ -9,9 +9,12 @@ import confluent_kafka as ck
 from confluent_kafka.admin import AdminClient
 
 from sync_engine.model import names
+from sync_engine.model.declaration import Declarations
 from sync_engine.model.names import partition_of
 from sync_engine.runtime.topics import Offsets, create_topics
+from sync_engine.topology import Hops
 from tests.bench.catalogue import ENTITY
+from tests.bench.job import Job
 
 KeyValue = tuple[bytes, bytes]
 READ_SECONDS = 60.0
@@ -23,13 +26,12 @@ def pin(pid: int, core: int) -> None:
         os.sched_setaffinity(int(thread.name), {core})
 
 
-def topics_of(node: str) -> tuple[str, ...]:
-    return (names.claim(node, ENTITY), names.state(node, ENTITY), names.golden(node, ENTITY), names.finding(node), names.dead(node))
-
-
-def preload(bootstrap: str, node: str, partitions: int, claims: Sequence[KeyValue]) -> None:
+def preload(job: Job, declared: Declarations, claims: Sequence[KeyValue]) -> None:
     """Make the topics of a run and put the claims in, in their order."""
-    create_topics(bootstrap, [(name, partitions, {}) for name in topics_of(node)])
+    node, bootstrap, partitions = job.node, job.bootstrap, job.partitions
+    data = [names.claim(node, ENTITY), names.state(node, ENTITY), names.golden(node, ENTITY), names.finding(node)]
+    others = [names.dead(node), names.control(node), names.cut(node), names.alert(node), *Hops(declared, node).beats()]
+    create_topics(bootstrap, [(name, partitions, {}) for name in data] + [(name, 1, {}) for name in others])
     producer = ck.Producer(
         {
             "bootstrap.servers": bootstrap,

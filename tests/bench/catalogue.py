@@ -5,7 +5,18 @@ from typing import Any
 
 import yaml
 
-from sync_engine.model.declaration import AuthorityRule, CompareRule, Declarations, Department, EntityType, Item, Node, Source, Title
+from sync_engine.model.declaration import (
+    AuthorityRule,
+    CompareRule,
+    Declarations,
+    Department,
+    EntityType,
+    Item,
+    Node,
+    Source,
+    Title,
+    TopicFamily,
+)
 
 Entry = dict[str, Any]
 ENTITY = "person"
@@ -45,7 +56,7 @@ def _compare(rule: Entry) -> CompareRule:
     return CompareRule(rule["rule"], tuple(rule["items"]), tuple(rule["classes"]), rule["settle_seconds"])
 
 
-def declarations(entry: Entry, node: str) -> Declarations:
+def declarations(entry: Entry, node: str, partitions: int) -> Declarations:
     """A network of one node without neighbours; its name is a part of every topic, so that each run has topics of its own."""
     return Declarations(
         nodes={node: Node(node, "city", "340100", Title("测试", "Bench"))},
@@ -55,8 +66,8 @@ def declarations(entry: Entry, node: str) -> Declarations:
         departments={department.id: department for department in _departments(entry, node)},
         subscribers={},
         demands=(),
-        lag_objectives={},
-        topics={},
+        lag_objectives={"city": 60.0},
+        topics={"claim": TopicFamily("claim", "", "", "", partitions, "delete", -1, (), ())},
     )
 
 

@@ -12,6 +12,7 @@ from sync_engine.model.avro import golden_of_datum
 from tests.bench.broker import read_all
 from tests.bench.catalogue import ENTITY, Entry, class_of, declarations
 from tests.bench.codec import new_codec
+from tests.bench.job import Job
 from tests.bench.workload import Change, as_the_oracle_says_it
 from tests.oracle.claims import content_of, digest
 
@@ -40,8 +41,9 @@ def digests_by_the_oracle(entry: Entry, changes: Iterable[Change]) -> Digests:
     return found
 
 
-def outcome(bootstrap: str, node: str, partitions: int, entry: Entry, expected: Digests) -> Outcome:
-    codec = new_codec(declarations(entry, node))
+def outcome(job: Job, entry: Entry, expected: Digests) -> Outcome:
+    bootstrap, node, partitions = job.bootstrap, job.node, job.partitions
+    codec = new_codec(declarations(entry, node, partitions), job.registry)
     last: dict[bytes, bytes] = {}
     golden_records = 0
     for key, value in read_all(bootstrap, names.golden(node, ENTITY), partitions):

@@ -1,64 +1,93 @@
-"""The engine's side: its loop, its log on Kafka and its store on disk, as a worker's lane runs them."""
+"""The engine's side: a worker of one node as `sync-engine run` starts it, with the resolve lane alone.
 
-import time
+Faust application, channel of batches, loop, transactional log, store on disk, registry, observer, point reads: all of it is in the figure.
+"""
+
+import asyncio
+import logging
 from collections.abc import Sequence
-from pathlib import Path
 
+import structlog
+
+from sync_engine import settings
 from sync_engine.model.outcome import DeadLetter
-from sync_engine.runtime.clock import SystemClock
-from sync_engine.runtime.kafka import KafkaLog
-from sync_engine.runtime.loop import BatchLoop
-from sync_engine.runtime.store import RocksStore
-from sync_engine.topology import group_of, resolve_stage
+from sync_engine.model.record import Record
+from sync_engine.runtime.exporter import Metrics
+from sync_engine.runtime.worker import Worker
 from tests.bench.catalogue import ENTITY, declarations, read_entry
-from tests.bench.codec import new_codec
 from tests.bench.job import GIVE_UP_SECONDS, Job, Measured, Stopwatch, run
 
 
-class Committed:
-    """A `Watch` that counts."""
+class Counting(Metrics):
+    """The worker's metrics, which also say when all has been committed. A dead letter or an aborted batch makes the run void."""
 
-    def __init__(self) -> None:
-        self.records = 0
+    def __init__(self, node: str, wanted: int, finished: asyncio.Event) -> None:
+        super().__init__(node)
+        self._wanted, self._finished, self._done = wanted, finished, 0
+        self._loop = asyncio.get_running_loop()
+        self.watch = Stopwatch()
+        self.measured: Measured | None = None
+        self.void: str | None = None
 
     def committed(self, stage: str, records: int, emits: int, letters: Sequence[DeadLetter]) -> None:
-        assert not letters, f"the bench has no bad data, yet: {letters[0].reason} {letters[0].detail}"
-        self.records += records
+        super().committed(stage, records, emits, letters)
+        self._done += records
+        if letters:
+            self._give_up(f"dead letter: {letters[0].reason.value}, {letters[0].detail}")
+        elif self._done == self._wanted:
+            self.measured = self.watch.end(self._done)
+            self._loop.call_soon_threadsafe(self._finished.set)
 
     def aborted(self, stage: str) -> None:
-        raise AssertionError("a batch was aborted: the run is void")
+        self._give_up("a batch was aborted")
 
-    def restored(self, stage: str, records: int) -> None:
-        return
+    def _give_up(self, why: str) -> None:
+        self.void = why
+        self._loop.call_soon_threadsafe(self._finished.set)
 
 
 def engine(job: Job) -> Measured:
-    declared = declarations(read_entry(), job.node)
-    codec = new_codec(declared)
-    stage = resolve_stage(declared, job.node, ENTITY, 0, codec)
-    group = group_of(job.node, stage.name)
-    log = KafkaLog(job.bootstrap, group, f"{group}.0")
-    counted, watch = Committed(), Stopwatch()
-    loop = BatchLoop(
-        job.node,
-        stage,
-        log,
-        codec,
-        lambda partition: RocksStore(Path(job.directory) / str(partition)),
-        SystemClock(),
-        counted,
-        batch_records=job.batch_records,
+    logging.basicConfig(level=logging.WARNING)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    return asyncio.run(_run(job))
+
+
+async def _run(job: Job) -> Measured:
+    worker = Worker(declarations(read_entry(), job.node, job.partitions), _settings(job), job.node)
+    worker.stages = [stage for stage in worker.stages if stage.name == f"resolve.{ENTITY}"]
+    finished = asyncio.Event()
+    worker.metrics = counting = Counting(job.node, job.changes, finished)
+    app = worker.app()
+    _time_the_first_batch(worker, counting.watch)
+    await app.start()
+    await asyncio.wait_for(finished.wait(), GIVE_UP_SECONDS)
+    await app.stop()
+    assert counting.measured is not None, f"the run is void: {counting.void}"
+    return counting.measured
+
+
+def _time_the_first_batch(worker: Worker, watch: Stopwatch) -> None:
+    """The clock begins when the agent gets the first batch."""
+    lane = worker.lanes[0]
+    commit = lane.commit
+
+    async def timed(records: Sequence[Record]) -> None:
+        watch.begin()
+        lane.commit = commit  # type: ignore[method-assign]
+        await commit(records)
+
+    lane.commit = timed  # type: ignore[method-assign]
+
+
+def _settings(job: Job) -> settings.Settings:
+    return settings.load(
+        environ={
+            "SYNC_ENGINE__KAFKA__BOOTSTRAP": job.bootstrap,
+            "SYNC_ENGINE__REGISTRY__URL": job.registry,
+            "SYNC_ENGINE__STATE__DIR": job.directory,
+            "SYNC_ENGINE__WORKER__BATCH_RECORDS": str(job.batch_records),
+        }
     )
-    loop.start()
-    give_up = time.monotonic() + GIVE_UP_SECONDS
-    while counted.records < job.changes and time.monotonic() < give_up:
-        records = loop.take()
-        if records and not watch.running:
-            watch.begin()
-        loop.process(records)
-    measured = watch.end(counted.records)
-    loop.close()
-    return measured
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""An ordinary Faust agent as the framework's guide writes it: `async for` event, a Table with the record's state, `topic.send` of what follows.
+"""An ordinary Faust agent as the framework's guide has it: `async for` event, a Table with the record's state, `topic.send` of the rest.
 
 At least once, Faust's default: no transactions, which the two others pay for. Its table is in memory and holds the decoded state, so that
 reading it costs nothing; writing it sends a changelog record, as always in Faust.
 """
 
 import asyncio
+import os
+import sys
 import time
 from typing import Any
 
@@ -49,7 +51,12 @@ async def _run(job: Job) -> Measured:
     finished, counted, watch = asyncio.Event(), [0], Stopwatch()
     _declare_agent(app, job, finished, counted, watch)
     await app.start()
-    await asyncio.wait_for(finished.wait(), GIVE_UP_SECONDS)
+    try:
+        await asyncio.wait_for(finished.wait(), GIVE_UP_SECONDS)
+    except TimeoutError:
+        # An agent that crashed is restarted for ever, and stopping such an application does not end.
+        print(f"{counted[0]} of {job.changes} changes after {GIVE_UP_SECONDS:g} s", file=sys.stderr, flush=True)
+        os._exit(1)
     await app.producer.flush()
     await app.consumer.commit()
     measured = watch.end(counted[0])
@@ -60,9 +67,9 @@ async def _run(job: Job) -> Measured:
 def _declare_agent(app: faust.App, job: Job, finished: asyncio.Event, counted: list[int], watch: Stopwatch) -> None:
     claims = app.topic(names.claim(job.node, ENTITY), key_serializer="raw", value_serializer="raw", value_type=bytes, key_type=bytes)
     targets = {name: app.topic(name, key_serializer="raw", value_serializer="raw") for name in outputs(job.node)}
-    schema = faust.Schema(key_type=bytes, key_serializer="raw", value_serializer="record_state")
-    states = app.Table("state", partitions=job.partitions, schema=schema)
-    work = Work(job.node)
+    states = app.Table("state", partitions=job.partitions, key_type=bytes)
+    states.value_serializer = "record_state"
+    work = Work(job.node, job.registry)
 
     @app.agent(claims)
     async def resolve(stream: faust.StreamT[bytes]) -> None:

@@ -16,6 +16,7 @@ class Job(msgspec.Struct, frozen=True):
     """`node` = the prefix of this run's topics; `changes` = how many claims stand in the claim topic; `core` = the one to run on."""
 
     bootstrap: str
+    registry: str
     node: str
     changes: int
     partitions: int

@@ -39,7 +39,7 @@ def plain_loop(job: Job) -> Measured:
     producer = ck.Producer({"bootstrap.servers": job.bootstrap, "transactional.id": f"{job.node}.plain", **PRODUCER})
     producer.init_transactions()
     consumer.subscribe([names.claim(job.node, ENTITY)])
-    work, states, positions = Work(job.node), dict[bytes, RecordState](), dict[int, int]()
+    work, states, positions = Work(job.node, job.registry), dict[bytes, RecordState](), dict[int, int]()
     watch, done = Stopwatch(), 0
     give_up = time.monotonic() + GIVE_UP_SECONDS
     while done < job.changes and time.monotonic() < give_up:

@@ -21,10 +21,10 @@ Output = tuple[str, bytes, bytes]
 class Work:
     """The state is the caller's: in a dict, in a table."""
 
-    def __init__(self, node: str) -> None:
+    def __init__(self, node: str, registry: str) -> None:
         entry = read_entry()
         self._node = node
-        self._codec = new_codec(declare(entry, node))
+        self._codec = new_codec(declare(entry, node, 1), registry)
         self._rules = compile_rules(entity_type(entry), lambda source: class_of(entry, source))
         self._topics = names.state(node, ENTITY), names.golden(node, ENTITY), names.finding(node)
 
@@ -36,9 +36,10 @@ class Work:
         if change is None:
             return None
         state, golden, finding = self._topics
-        slot = change.slot
-        said = value if change.passes_through else self._codec.encode(f"sync.{ENTITY}.Claim", claim_to_datum(slot))
-        outputs = [(state, slot_key(text, slot), said)]
+        outputs = []
+        for slot in change.slots:
+            said = value if change.passes_through else self._codec.encode(f"sync.{ENTITY}.Claim", claim_to_datum(slot))
+            outputs.append((state, slot_key(text, slot), said))
         if change.golden is not None:
             outputs.append((golden, key, self._codec.encode(f"sync.{ENTITY}.Golden", golden_to_datum(change.golden))))
         for standing, found in ((True, change.raised), (False, change.cleared)):

@@ -405,6 +405,9 @@ async def captured(stack: LocalStack, real: ConnectClient) -> AsyncIterator[tupl
                 "publication.autocreate.mode": "filtered",
                 "table.include.list": f"public.{word}",
                 "topic.prefix": word,
+                # The broker creates no topics by itself; without this the connector says RUNNING and waits for its topic for ever.
+                "topic.creation.default.partitions": "1",
+                "topic.creation.default.replication.factor": "1",
                 "key.converter": "org.apache.kafka.connect.json.JsonConverter",
                 "value.converter": "org.apache.kafka.connect.json.JsonConverter",
             },

@@ -162,7 +162,7 @@ class TestContent:
         row, gone, forward = claim("a", 1, name="n"), claim("a", 2, "withdraw"), claim("b", 2, "withdraw", moved_to="K2")
         assert content(row)[2:4] == ["live", None]
         assert content(claim("s", 1, name="n"))[2:4] == ["unconfirmed", None]
-        assert content(row, gone, claim("s", 1, name="n"))[2:4] == ["withdrawn", None]
+        assert content(row, gone, claim("s", 1, name="n"))[2:] == ["withdrawn", None, None, None, [], []]
         assert content(forward)[2:4] == ["moved", "K2"]
         assert content(forward, gone)[2:4] == ["withdrawn", None]
         assert content(claim("a", 1, name="n"), sweeps=[("a", SWEPT)])[2:] == ["withdrawn", None, None, None, [], []]
@@ -171,6 +171,7 @@ class TestContent:
         row, left, back = claim("a", 1, name="n"), claim("scope/up", 1, "out_of_scope", moved_to="341525"), claim("scope/up", 2)
         assert content(row, left) == ["person", "K1", "moved", "341525", None, None, [], []]
         assert content(row, left, back)[2] == "live"
+        assert content(row, left, claim("scope/other", 1))[2] == "live"
         assert content(claim("s", 1, name="n"), left, back)[2] == "unconfirmed"
 
 
@@ -180,10 +181,19 @@ class TestFindings:
         assert findings(claim("a", 1, name="A"), claim("s", 1, name="A")) == set()
         assert findings(claim("a", 1, name="A"), claim("s", 1, name=None)) == set()
         assert findings(claim("a", 1, mobile="1"), claim("s", 1, mobile="2")) == set()
+        assert findings(claim("a", 1, name="A"), claim("x", 1, name="B")) == set()
+
+    def test_the_pairs_are_sorted_and_hold_every_value_once(self) -> None:
+        claims = [claim("s", 1, name="B"), claim("b", 1, name="C"), claim("a", 1, name="D"), {**claim("a", 1, name="A"), "row": "[2]"}]
+        found = findings_of(ENTITY, CLASSES.__getitem__, "K1", [*claims, {**claims[0], "row": "[2]"}], [])
+        pairs = {kind: pairs for kind, _, _, pairs in found}
+        assert pairs["disagreement"] == (("a", "A"), ("a", "D"), ("b", "C"), ("s", "B"))
 
     def test_two_authorities_need_two_sources_of_the_authoritative_class(self) -> None:
         assert findings(claim("a", 1, name="A"), claim("b", 1, name="B")) == {("two_authorities", "P-A1", "name")}
         assert findings(claim("a", 1, mobile="1"), claim("b", 1, mobile="2")) == set()
+        one_source = [claim("a", 1, region="1"), {**claim("a", 1, region="2"), "row": "[2]"}]
+        assert findings(*one_source) == {("duplicate_in_source", "a", "region")}
 
     def test_a_source_that_says_two_things_of_one_key(self) -> None:
         second = {**claim("x", 1, name="B"), "row": "[2]"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.oracle.rows import LeftOut, left_out_of, records_of
+from tests.oracle.rows import Held, LeftOut, Network, is_named, left_out_of, records_of
 
 ZHANG = "11010519491231002X"  # the example of GB 11643 itself
 ACUTE_JOINED, ACUTE_SPLIT = "\u00e9", "e\u0301"
@@ -124,6 +124,7 @@ def test_a_record_that_lies_elsewhere_is_sent_up_but_not_down(declarations: Path
     rows = {"east/police/resident": [resident(qh="341525")], "prov/school/graduate": [GRADUATE]}
     records = records_of(declarations, rows)
     assert "level" in [item[0] for item in records["city"]["person"][ZHANG][6]]
+    assert records["east"]["person"][ZHANG][2:5] == ["live", None, "341525"]
     assert "level" not in [item[0] for item in records["east"]["person"][ZHANG][6]]
 
 
@@ -138,6 +139,15 @@ def test_a_class_that_the_catalogue_does_not_name_stays_at_home(declarations: Pa
     records = records_of(declarations, {"east/shop/card": [{"id": 1, "number": ZHANG, "dh": "1"}]})
     assert list(records["east"]["person"]) == [ZHANG]
     assert records["city"] == records["prov"] == {}
+
+
+@pytest.mark.parametrize("named", ["existence", "authority", "fallback", "compared"])
+def test_the_catalogue_names_a_class_in_four_ways(named: str) -> None:
+    rule = {"class": "authority", "fallback": ["fallback"]}
+    entity = {"existence": "existence", "authority": [rule], "compare": [{"classes": ["compared"]}]}
+    network = Network({}, [], {"thing": entity}, {}, {f"here/{name}": {"class": name} for name in (named, "nobody")})
+    assert is_named(network, Held("thing", "K", (), {"source": f"here/{named}/t"}))
+    assert not is_named(network, Held("thing", "K", (), {"source": "here/nobody/t"}))
 
 
 def test_keys_strings_and_codes_are_normalised(declarations: Path) -> None:

@@ -30,27 +30,21 @@ from tests.properties.histories import (
     TINY,
     UNREADABLE,
     Event,
+    Steps,
     arrange,
+    claims_of,
     operations,
     play,
     steps_of,
+    sweeps_of,
     wild_claims,
     wild_events,
 )
 from tests.properties.worlds import KEYS, World, worlds
 
-Steps = list[tuple[Any, ...]]
 EVERYTHING = CAPTURED + UNREADABLE + SCOPED
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 """All of Unicode but surrogates, which UTF-8 has no bytes for."""
-
-
-def claims_of(steps: Steps) -> list[dict[str, Any]]:
-    return [said[1] for said in steps if said[0] == "claim"]
-
-
-def sweeps_of(steps: Steps) -> list[tuple[str, Any]]:
-    return [(said[1], said[2]) for said in steps if said[0] == "sweep"]
 
 
 def arrive(world: World, key: str, steps: Steps, restarts: random.Random | None = None) -> EngineRecord:

@@ -28,7 +28,8 @@ TABLES = {
         "si",
     ),
     "anhui/education": (
-        "CREATE TABLE edu.graduate (certificate_no varchar(20) PRIMARY KEY, id_card varchar(18) NOT NULL, level varchar(20), graduated_on date)",
+        """CREATE TABLE edu.graduate (certificate_no varchar(20) PRIMARY KEY, id_card varchar(18) NOT NULL, level varchar(20),
+        graduated_on date)""",
         "edu",
     ),
 }

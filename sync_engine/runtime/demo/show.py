@@ -4,9 +4,11 @@ It is a user of the engine like any other: it writes a settings file and starts 
 """
 
 import asyncio
+import base64
 import json
 import secrets
 import signal
+import socketserver
 import sys
 import threading
 import time
@@ -14,6 +16,8 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+
+import httpx2
 
 from sync_engine import declared, settings
 from sync_engine.model.declaration import Declarations
@@ -49,7 +53,8 @@ class Demo:
         self._nodes: dict[str, Child] = {}
         self._pushed = threading.Condition()
         self._last: dict[str, dict[str, Any]] = {}
-        self._webhook_secret = ""
+        self._loaded = False
+        self._paused: set[str] = set()
         self._departments: Departments | None = None
 
     def run(self, seconds: float | None = None) -> None:
@@ -140,7 +145,10 @@ class Demo:
     def _first_change(self) -> None:
         if not self._wait_loaded():
             return
-        self._mark("first load has reached the province's subscriber; now one row is changed in 公安's database by SQL")
+        self._loaded = True
+        self._mark(
+            f"first load ({len(self._last)} pushes) has reached the province's subscriber; now one row is changed in 公安's database by SQL"
+        )
         began = time.monotonic()
         key = self.change()
         if self._wait_pushed(key):
@@ -152,12 +160,16 @@ class Demo:
             self._say("                           sync-engine --settings " + str(self.home / "settings.toml") + " status --watch")
 
     def _wait_loaded(self) -> bool:
-        """Whether the subscriber heard of anybody: then the road is open from end to end."""
+        """Whether every source's watermark has reached the province's subscribers: the road is open, and the first load is over."""
         deadline = time.monotonic() + FIRST_PUSH_SECONDS
-        with self._pushed:
-            return self._pushed.wait_for(
-                lambda: bool(self._last) or self._stop.is_set() or self._broken(), deadline - time.monotonic()
-            ) and bool(self._last)
+        top = next(node.name for node in self._declarations.nodes.values() if node.parent is None)
+        file = address_file(self.home / "state", top, "0")
+        while time.monotonic() < deadline and not self._stop.wait(0.2) and not self._broken():
+            lags = _lags(json.loads(file.read_text())) if file.exists() else []
+            delivered = [lag for lag in lags if lag["place"].startswith("deliver.")]
+            if delivered and all(lag["state"] == "caught_up" for lag in delivered):
+                return True
+        return False
 
     def change(self) -> str:
         """Change one resident's address by SQL; returns the id number."""
@@ -188,20 +200,13 @@ class Demo:
         data = payload["data"]
         with self._pushed:
             self._last[data["key"]] = data
-            quiet = len(self._last) < PEOPLE and data["version"] & 0xFFFFFFFF == 1
             self._pushed.notify_all()
-        if not quiet:
-            self._say(
-                f"webhook {webhook_id}: signature ok, {payload['type']}, version {data['version']}, items {', '.join(sorted(data['items']))}"
-            )
+        if self._loaded:
+            items = ", ".join(sorted(data["items"]))
+            self._say(f"webhook {webhook_id}: signature ok, {payload['type']}, version {data['version']}, items {items}")
 
     def _broken(self) -> bool:
-        return bool(self._stack.dead()) or any(not child.running for child in self._nodes.values() if child.name not in self._stopped())
-
-    def _stopped(self) -> frozenset[str]:
-        return frozenset(self._paused)
-
-    _paused: set[str] = set()
+        return bool(self._stack.dead()) or any(not child.running for child in self._nodes.values() if child.name not in self._paused)
 
     def _wait(self, seconds: float | None) -> None:
         deadline = None if seconds is None else time.monotonic() + seconds
@@ -246,6 +251,15 @@ class Demo:
         return "everything is whole again: `status` goes back to caught up by itself, alerts resolve"
 
 
+def _lags(address: Mapping[str, Any]) -> list[dict[str, Any]]:
+    try:
+        answer = httpx2.get(address["url"] + "/status", headers={"Authorization": f"Bearer {address['token']}"}, timeout=2.0)
+        lags: list[dict[str, Any]] = answer.json()["lags"]
+    except (httpx2.TransportError, KeyError, ValueError):
+        return []
+    return lags
+
+
 class _ReceiverThread:
     """The receiver in an event loop of its own."""
 
@@ -273,8 +287,6 @@ class _ReceiverThread:
 
 
 def _new_secret() -> str:
-    import base64
-
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
@@ -282,8 +294,6 @@ class _Control:
     """A loopback socket with a token on which `demo change|break|heal` reach the running demo."""
 
     def __init__(self, demo: Demo) -> None:
-        import socketserver
-
         token = secrets.token_urlsafe(16)
 
         class Obey(socketserver.StreamRequestHandler):
@@ -311,7 +321,7 @@ class _Control:
 def _obey(demo: Demo, asked: dict[str, Any]) -> dict[str, Any]:
     try:
         if asked["do"] == "change":
-            return {"ok": f"changed the address of {demo.change()[:6]}********{''} by SQL"}
+            return {"ok": f"changed the address of {demo.change()[:6]}******** by SQL"}
         if asked["do"] == "heal":
             return {"ok": demo.heal()}
         return {"ok": demo.break_(asked["what"])}

@@ -105,7 +105,7 @@ def registry(site: Site) -> Child:
     port = site.ports[REGISTRY]
     database = site.folder("registry") / "schemas"
     runner = next((site.jars / "registry").glob("apicurio-registry-app-*-runner.jar"))
-    command = _jvm(site, "256m", f"-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={port}", "-jar", str(runner))
+    command = _jvm(site, "256m", "-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={port}", "-jar", str(runner))
     return Child(
         REGISTRY,
         command,

@@ -1,0 +1,189 @@
+"""The two worlds of tests/contract/test_log.py: Kafka in memory, and the local broker. They have the same verbs; no test sees which."""
+
+import time
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Any, Protocol
+from uuid import uuid4
+
+import confluent_kafka as ck
+
+from sync_engine.model.record import Record
+from sync_engine.runtime.kafka import KafkaLog
+from sync_engine.runtime.log import Log, TopicPartition
+from sync_engine.runtime.topics import Offsets, create_topics
+from tests.fakes.log import FakeBroker, FakeLog, Transaction
+
+SESSION_MS = 6_000
+"""The shortest that a broker grants by default."""
+PATIENCE_SECONDS = 30.0
+
+
+class Writer(Protocol):
+    """A transaction of somebody who is no lane."""
+
+    def put(
+        self, topic: str, key: bytes | None, value: bytes | None, partition: int = 0, headers: tuple[tuple[str, bytes], ...] = ()
+    ) -> None: ...
+
+    def end(self, commit: bool) -> None: ...
+
+
+class World(Protocol):
+    def topic(self, partitions: int = 1) -> str:
+        """A new one."""
+
+    def name(self) -> str:
+        """A new name that nobody has: of a topic, a group, a transactional id."""
+
+    def lane(self, group: str, transactional_id: str | None = None) -> Log: ...
+
+    def writer(self) -> Writer:
+        """Begins a transaction; what it puts has reached the broker."""
+
+    def create(self, topic: str, partitions: int = 1) -> None: ...
+
+    def throw_out(self, log: Log) -> None:
+        """The lane loses its session without knowing."""
+
+
+def seen(log: Log, topic: str, partition: int = 0) -> list[Record]:
+    """All that a reader of committed records sees now, with nothing open."""
+    end = log.end_offsets([(topic, partition)])[topic, partition]
+    return [record for records in log.read((topic, partition), 0, end) for record in records]
+
+
+def until(reached: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
+    """Call until it gives something true; whatever it calls waits by itself for a little."""
+    deadline = time.monotonic() + seconds
+    while not (found := reached()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what}")
+    return found
+
+
+def take(log: Log, wanted: int, max_records: int = 1_000) -> list[Record]:
+    """Take until there are as many."""
+    taken: list[Record] = []
+    until(lambda: len(taken.__iadd__(log.take(max_records, 0.1))) >= wanted, f"{wanted} records")
+    return taken
+
+
+class Lane:
+    """A log with what it was told about its partitions, in order."""
+
+    def __init__(self, log: Log, topics: Sequence[str]) -> None:
+        self.log = log
+        self.told: list[tuple[str, list[TopicPartition]]] = []
+        self.partitions: set[TopicPartition] = set()
+        log.subscribe(topics, self._assigned, self._revoked)
+
+    def _assigned(self, partitions: list[TopicPartition]) -> None:
+        self.told.append(("assign", sorted(partitions)))
+        self.partitions |= set(partitions)
+
+    def _revoked(self, partitions: list[TopicPartition]) -> None:
+        self.told.append(("revoke", sorted(partitions)))
+        self.partitions -= set(partitions)
+
+    def join(self, partitions: int) -> "Lane":
+        """Take until it has as many. For a topic without records: they would be lost."""
+        assert until(lambda: self.log.take(1, 0.1) or len(self.partitions) == partitions, f"{partitions} partitions") is True
+        return self
+
+
+class FakeWorld:
+    def __init__(self) -> None:
+        self.broker = FakeBroker()
+        self._names = count()
+
+    def name(self) -> str:
+        return f"name{next(self._names)}"
+
+    def topic(self, partitions: int = 1) -> str:
+        self.create(name := self.name(), partitions)
+        return name
+
+    def create(self, topic: str, partitions: int = 1) -> None:
+        self.broker.create(topic, partitions)
+
+    def lane(self, group: str, transactional_id: str | None = None) -> FakeLog:
+        return FakeLog(self.broker, group, transactional_id or self.name())
+
+    def writer(self) -> Transaction:
+        return self.broker.begin()
+
+    def throw_out(self, log: Log) -> None:
+        assert isinstance(log, FakeLog)
+        self.broker.throw_out(log)
+
+    def close(self) -> None:
+        return
+
+
+class KafkaWriter:
+    def __init__(self, bootstrap: str, transactional_id: str) -> None:
+        self._producer = ck.Producer({"bootstrap.servers": bootstrap, "transactional.id": transactional_id})
+        self._producer.init_transactions(PATIENCE_SECONDS)
+        self._producer.begin_transaction()
+
+    def put(
+        self, topic: str, key: bytes | None, value: bytes | None, partition: int = 0, headers: tuple[tuple[str, bytes], ...] = ()
+    ) -> None:
+        self._producer.produce(topic, value, key, partition, headers=list(headers))
+        assert self._producer.flush(PATIENCE_SECONDS) == 0
+
+    def end(self, commit: bool) -> None:
+        if commit:
+            self._producer.commit_transaction(PATIENCE_SECONDS)
+        else:
+            self._producer.abort_transaction(PATIENCE_SECONDS)
+
+
+class KafkaWorld:
+    def __init__(self, bootstrap: str) -> None:
+        self.bootstrap = bootstrap
+        self.offsets = Offsets(bootstrap)
+        self._run = uuid4().hex[:8]
+        self._names = count()
+        self._lanes: dict[KafkaLog, str] = {}
+
+    def name(self) -> str:
+        return f"{self._run}.{next(self._names)}"
+
+    def topic(self, partitions: int = 1) -> str:
+        self.create(name := self.name(), partitions)
+        return name
+
+    def create(self, topic: str, partitions: int = 1) -> None:
+        create_topics(self.bootstrap, [(topic, partitions, {})])
+
+    def lane(self, group: str, transactional_id: str | None = None) -> KafkaLog:
+        log = KafkaLog(
+            self.bootstrap,
+            group,
+            transactional_id or self.name(),
+            session_timeout_ms=SESSION_MS,
+            transaction_timeout_ms=SESSION_MS,
+            max_poll_interval_ms=SESSION_MS,
+        )
+        self._lanes[log] = group
+        return log
+
+    def writer(self) -> Writer:
+        return KafkaWriter(self.bootstrap, self.name())
+
+    def throw_out(self, log: Log) -> None:
+        """By not taking for longer than its interval: its own threads leave the group then."""
+        assert isinstance(log, KafkaLog)
+        group = self._lanes[log]
+        members = self._members(group)
+        until(lambda: self._members(group) < members, "one member less")
+
+    def _members(self, group: str) -> int:
+        described = self.offsets._admin.describe_consumer_groups([group], request_timeout=10)[group].result()
+        return len(described.members)
+
+    def close(self) -> None:
+        for log in self._lanes:
+            log.close()

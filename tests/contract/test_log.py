@@ -1,0 +1,428 @@
+"""What `runtime.log.Log` promises, over Kafka in memory and over a broker. What only one of them can show stands at the end."""
+
+import threading
+from collections.abc import Iterator
+from zlib import crc32
+
+import pytest
+
+from sync_engine.model.outcome import Emit
+from sync_engine.runtime.log import BatchAborted, MustRestart, TopicPartition, WorldFailure
+from tests.contract.log_worlds import PATIENCE_SECONDS, FakeWorld, KafkaWorld, Lane, World, seen, take, until
+
+NO_SUCH_PARTITION = 99
+
+
+@pytest.fixture(params=["fake", pytest.param("kafka", marks=pytest.mark.broker)])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    made: FakeWorld | KafkaWorld
+    made = FakeWorld() if request.param == "fake" else KafkaWorld(request.getfixturevalue("broker").endpoints.kafka)
+    yield made
+    made.close()
+
+
+def fill(world: World, topic: str, values: range, partition: int = 0) -> None:
+    """One committed transaction."""
+    writer = world.writer()
+    for value in values:
+        writer.put(topic, b"k", b"%d" % value, partition)
+    writer.end(True)
+
+
+def values(records: list) -> list[int]:  # type: ignore[type-arg]
+    return [int(record.value) for record in records]
+
+
+# --- taking ---
+
+
+def test_records_come_as_they_were_written(world: World) -> None:
+    source, target, group = world.topic(), world.topic(), world.name()
+    fill(world, source, range(1))
+    lane = Lane(world.lane(group), [source])
+    take(lane.log, 1)
+    written = [
+        Emit(target, b"key", b"value", 0, (("name", b"one"), ("name", b"two"), ("empty", b""))),
+        Emit(target, b"erased", None, 0),
+        Emit(target, None, b"", 0),
+    ]
+    lane.log.commit(written, {(source, 0): 1})
+
+    other = Lane(world.lane(world.name()), [target])
+    records = take(other.log, 3)
+
+    assert [(record.key, record.value, tuple(record.headers)) for record in records] == [
+        (emit.key, emit.value, emit.headers) for emit in written
+    ]
+    assert [(record.topic, record.partition, record.offset) for record in records] == [(target, 0, 0), (target, 0, 1), (target, 0, 2)]
+    assert all(record.timestamp_ms > 1_600_000_000_000 for record in records)
+
+
+def test_ten_thousand_records_keep_their_order(world: World) -> None:
+    source, target = world.topic(), world.topic()
+    fill(world, source, range(1))
+    lane = Lane(world.lane(world.name()), [source])
+    take(lane.log, 1)
+    lane.log.commit([Emit(target, b"k", b"%d" % value, 0) for value in range(10_000)], {(source, 0): 1})
+
+    assert values(take(Lane(world.lane(world.name()), [target]).log, 10_000)) == list(range(10_000))
+
+
+def test_no_more_records_are_taken_than_asked_for(world: World) -> None:
+    source = world.topic()
+    fill(world, source, range(10))
+    lane = Lane(world.lane(world.name()), [source])
+
+    first = until(lambda: lane.log.take(3, 0.1), "a batch")
+
+    assert len(first) <= 3
+    assert values(first + take(lane.log, 10 - len(first), max_records=3)) == list(range(10))
+
+
+def test_aborted_records_are_never_taken(world: World) -> None:
+    source = world.topic()
+    fill(world, source, range(2))
+    aborted = world.writer()
+    aborted.put(source, b"k", b"666")
+    aborted.end(False)
+    fill(world, source, range(2, 4))
+
+    assert values(take(Lane(world.lane(world.name()), [source]).log, 4)) == [0, 1, 2, 3]
+
+
+def test_an_open_transaction_holds_back_what_stands_behind_it(world: World) -> None:
+    source = world.topic()
+    fill(world, source, range(1))
+    lane = Lane(world.lane(world.name()), [source])
+    writer = world.writer()
+    writer.put(source, b"k", b"1")
+    fill(world, source, range(2, 3))
+
+    assert values(take(lane.log, 1)) == [0]
+    assert lane.log.take(10, 0.3) == []
+    writer.end(True)
+    assert values(take(lane.log, 2)) == [1, 2]
+
+
+def test_a_topic_that_is_made_later_is_picked_up(world: World) -> None:
+    early, late = world.topic(), world.name()
+    lane = Lane(world.lane(world.name()), [early, late]).join(1)
+    world.create(late)
+    fill(world, late, range(1))
+
+    assert [record.topic for record in take(lane.log, 1)] == [late]
+
+
+# --- committing ---
+
+
+def test_records_and_offsets_are_committed_together(world: World) -> None:
+    source, target, group = world.topic(), world.topic(), world.name()
+    fill(world, source, range(3))
+    log = Lane(world.lane(group), [source]).log
+    records = take(log, 3)
+    log.commit([Emit(target, b"k", record.value, 0) for record in records[:2]], {(source, 0): 2})
+
+    assert log.committed([(source, 0)]) == {(source, 0): 2}
+    assert values(seen(log, target)) == [0, 1]
+    log.close()
+    assert values(take(Lane(world.lane(group), [source]).log, 1)) == [2]
+
+
+def test_an_aborted_batch_leaves_nothing_and_comes_again(world: World) -> None:
+    source, target = world.topic(), world.topic()
+    fill(world, source, range(3))
+    log = Lane(world.lane(world.name()), [source]).log
+    first = take(log, 3)
+
+    with pytest.raises(BatchAborted):
+        log.commit([Emit(target, b"k", b"1", 0), Emit(target, b"k", b"2", NO_SUCH_PARTITION)], {(source, 0): 3})
+    assert seen(log, target) == []
+    assert log.committed([(source, 0)]) == {(source, 0): 0}
+
+    log.rewind()
+    assert log.positions() == {(source, 0): 0}
+    assert take(log, 3) == first
+    log.commit([Emit(target, b"k", b"3", 0)], {(source, 0): 3})
+    assert values(seen(log, target)) == [3]
+
+
+def test_a_caller_that_forgets_to_rewind_loses_nothing(world: World) -> None:
+    source, target = world.topic(), world.topic()
+    fill(world, source, range(3))
+    log = Lane(world.lane(world.name()), [source]).log
+    first = take(log, 3)
+    with pytest.raises(BatchAborted):
+        log.commit([Emit(target, b"k", b"2", NO_SUCH_PARTITION)], {(source, 0): 3})
+
+    assert take(log, 3) == first
+
+
+def test_rewinding_forgets_what_was_fetched_ahead(world: World) -> None:
+    source, target = world.topic(), world.topic()
+    fill(world, source, range(1))
+    feeder = Lane(world.lane(world.name()), [source]).log
+    take(feeder, 1)
+    feeder.commit([Emit(target, b"k", b"%d" % value, 0) for value in range(5_000)], {(source, 0): 1})
+    log = Lane(world.lane(world.name()), [target]).log
+    first = until(lambda: log.take(100, 0.1), "a batch")
+    log.commit([], {(target, 0): first[-1].offset + 1})
+    until(lambda: log.take(100, 0.1), "another batch")
+
+    log.rewind()
+
+    assert values(take(log, 5_000 - len(first))) == list(range(len(first), 5_000))
+
+
+def test_a_record_without_a_partition_goes_by_its_key(world: World) -> None:
+    source, target = world.topic(), world.topic(partitions=3)
+    fill(world, source, range(1))
+    log = Lane(world.lane(world.name()), [source]).log
+    take(log, 1)
+    keys = [b"%d" % number for number in range(30)]
+
+    log.commit([Emit(target, key, b"v") for key in keys] + [Emit(target, None, b"no key")], {(source, 0): 1})
+
+    assert log.partitions(target) == 3
+    for partition in range(3):
+        expected = [key for key in keys if crc32(key) % 3 == partition] + [None] * (partition == 0)
+        assert [record.key for record in seen(log, target, partition)] == expected
+
+
+def test_a_topic_that_is_not_there_is_bad_weather(world: World) -> None:
+    source = world.topic()
+    fill(world, source, range(1))
+    log = Lane(world.lane(world.name()), [source]).log
+    first = take(log, 1)
+
+    with pytest.raises(WorldFailure, match="does not exist"):
+        log.commit([Emit("nowhere", b"k", b"v")], {(source, 0): 1})
+
+    log.rewind()
+    assert take(log, 1) == first
+
+
+@pytest.mark.parametrize("offsets", [{}, {("another", 0): 1}], ids=["none", "not ours"])
+def test_a_transaction_moves_offsets_of_ours(world: World, offsets: dict[TopicPartition, int]) -> None:
+    source, target = world.topic(), world.topic()
+    log = Lane(world.lane(world.name()), [source]).join(1).log
+
+    with pytest.raises(ValueError, match="offsets"):
+        log.commit([Emit(target, b"k", b"v", 0)], offsets)
+    assert seen(log, target) == []
+
+
+# --- positions, ends, reading ---
+
+
+def test_positions_pass_the_markers_at_the_end(world: World) -> None:
+    source = world.topic(partitions=2)
+    fill(world, source, range(3))
+    aborted = world.writer()
+    aborted.put(source, b"k", b"666")
+    aborted.end(False)
+    log = Lane(world.lane(world.name()), [source]).log
+    assert values(take(log, 3)) == [0, 1, 2]
+
+    # 3 records and their marker, an aborted one and its marker; nothing was ever written to the other.
+    until(lambda: not log.take(10, 0.1) and log.positions() == {(source, 0): 6, (source, 1): 0}, "the positions at the end")
+
+
+def test_positions_never_pass_what_was_taken(world: World) -> None:
+    source = world.topic()
+    fill(world, source, range(10))
+    log = Lane(world.lane(world.name()), [source]).log
+
+    first = until(lambda: log.take(4, 0.1), "a batch")
+
+    assert log.positions() == {(source, 0): first[-1].offset + 1}
+
+
+def test_positions_begin_where_the_group_has_committed(world: World) -> None:
+    source, group = world.topic(), world.name()
+    fill(world, source, range(3))
+    log = Lane(world.lane(group), [source]).log
+    take(log, 3)
+    log.commit([], {(source, 0): 4})
+    log.close()
+    writer = world.writer()
+    writer.put(source, b"k", b"held back: nothing can be taken")
+
+    successor = Lane(world.lane(group), [source])
+    assert successor.log.positions() == {}
+    successor.join(1)
+    assert successor.log.positions() == {(source, 0): 4}
+    writer.end(False)
+
+
+def test_ends_count_open_transactions(world: World) -> None:
+    source = world.topic()
+    fill(world, source, range(2))
+    log = world.lane(world.name())
+    assert log.end_offsets([(source, 0)]) == {(source, 0): 3}
+    writer = world.writer()
+    writer.put(source, b"k", b"2")
+
+    assert log.end_offsets([(source, 0)]) == {(source, 0): 4}
+    writer.end(False)
+    until(lambda: log.end_offsets([(source, 0)]) == {(source, 0): 5}, "the marker")
+
+
+def test_committed_is_the_beginning_at_first(world: World) -> None:
+    source = world.topic(partitions=2)
+
+    assert world.lane(world.name()).committed([(source, 0), (source, 1)]) == {(source, 0): 0, (source, 1): 0}
+    assert world.lane(world.name()).committed([]) == {}
+
+
+def test_reading_goes_from_start_to_end(world: World) -> None:
+    source = world.topic()
+    fill(world, source, range(3))  # 0 to 2, marker 3
+    fill(world, source, range(4, 6))  # 4 and 5, marker 6
+    log = world.lane(world.name())
+
+    def read(start: int, end: int) -> list[int]:
+        return [record.offset for records in log.read((source, 0), start, end) for record in records]
+
+    assert read(0, 7) == [0, 1, 2, 4, 5]
+    assert read(1, 5) == [1, 2, 4]
+    assert read(3, 4) == []
+    assert read(6, 7) == []
+    assert read(7, 7) == []
+
+
+@pytest.mark.parametrize("commit", [True, False], ids=["committed", "aborted"])
+def test_reading_waits_for_an_open_transaction(world: World, commit: bool) -> None:
+    source = world.topic()
+    fill(world, source, range(2))
+    writer = world.writer()
+    writer.put(source, b"k", b"2")
+    log = world.lane(world.name())
+    end = log.end_offsets([(source, 0)])[source, 0]
+    found: list[int] = []
+    halfway, done = threading.Event(), threading.Event()
+
+    def read() -> None:
+        for records in log.read((source, 0), 0, end):
+            found.extend(values(records))
+            halfway.set()
+        done.set()
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    assert halfway.wait(PATIENCE_SECONDS)
+    assert not done.wait(0.5)
+    assert found == [0, 1]
+
+    writer.end(commit)
+    assert done.wait(PATIENCE_SECONDS)
+    reader.join()
+    assert found == ([0, 1, 2] if commit else [0, 1])
+
+
+# --- the group ---
+
+
+def test_partitions_are_told_before_their_records_and_at_the_end(world: World) -> None:
+    source = world.topic(partitions=2)
+    for partition in range(2):
+        fill(world, source, range(3), partition)
+    lane = Lane(world.lane(world.name()), [source])
+    assert lane.told == []
+
+    records = until(lambda: lane.log.take(100, 0.1), "records")
+    assert {(record.topic, record.partition) for record in records} <= lane.partitions
+    take(lane.log, 6 - len(records))
+    lane.log.close()
+
+    assert [what for what, _ in lane.told] == ["assign", "revoke"]
+    assert lane.told[0][1] == lane.told[1][1] == [(source, 0), (source, 1)]
+
+
+def test_a_failed_assignment_is_tried_again_before_any_record(world: World) -> None:
+    source = world.topic()
+    fill(world, source, range(3))
+    log = world.lane(world.name())
+    told: list[list[TopicPartition]] = []
+
+    def on_assign(partitions: list[TopicPartition]) -> None:
+        told.append(partitions)
+        if len(told) < 3:
+            raise WorldFailure("the changelog is away")
+
+    log.subscribe([source], on_assign, lambda partitions: None)
+    for attempt in (1, 2):
+        with pytest.raises(WorldFailure, match="changelog"):
+            until(lambda: log.take(10, 0.1), "never")
+        assert len(told) == attempt
+
+    assert values(take(log, 3)) == [0, 1, 2]
+    assert told == [[(source, 0)]] * 3
+
+
+def test_a_second_member_gets_its_share_after_the_first_gave_it_back(world: World) -> None:
+    source, group = world.topic(partitions=4), world.name()
+    first = Lane(world.lane(group), [source]).join(4)
+    second = Lane(world.lane(group), [source])
+
+    def shared() -> bool:
+        for lane in (first, second):
+            lane.log.take(1, 0.1)
+            assert not (first.partitions & second.partitions), "both have it"
+        return len(first.partitions) == len(second.partitions) == 2
+
+    until(shared, "two partitions each")
+    assert first.told[1] == ("revoke", sorted(second.partitions))
+
+    # What is ours may be committed with the share as it is now: the group's generation has moved on.
+    kept = min(first.partitions)
+    first.log.commit([], {kept: 0})
+    second.log.close()
+    until(lambda: first.log.take(1, 0.1) or len(first.partitions) == 4, "all partitions again")
+
+
+def test_a_successor_goes_on_where_the_group_has_committed(world: World) -> None:
+    source, target, group = world.topic(), world.topic(), world.name()
+    fill(world, source, range(4))
+    first = Lane(world.lane(group), [source])
+    take(first.log, 4)
+    first.log.commit([Emit(target, b"k", b"0", 0)], {(source, 0): 1})
+    second = Lane(world.lane(group), [source])
+    first.log.close()
+
+    assert values(take(second.log, 3)) == [1, 2, 3]
+
+
+# --- fencing ---
+
+
+def test_whoever_has_the_same_transactional_id_is_fenced(world: World) -> None:
+    source, target, one_id = world.topic(), world.topic(), world.name()
+    fill(world, source, range(1))
+    old = Lane(world.lane(world.name(), one_id), [source])
+    take(old.log, 1)
+    new = world.lane(world.name(), one_id)
+
+    with pytest.raises(MustRestart):
+        old.log.commit([Emit(target, b"k", b"zombie", 0)], {(source, 0): 1})
+    assert seen(new, target) == []
+
+
+def test_a_member_that_was_thrown_out_commits_nothing(world: World) -> None:
+    """Its transactional id is its own and nobody fences it: only the group does (KIP-447), and the check of our own membership."""
+    source, target, group = world.topic(), world.topic(), world.name()
+    fill(world, source, range(2))
+    zombie = Lane(world.lane(group), [source])
+    take(zombie.log, 2)
+    world.throw_out(zombie.log)
+    successor = Lane(world.lane(group), [source])
+    assert values(take(successor.log, 2)) == [0, 1]
+    successor.log.commit([Emit(target, b"k", b"1", 0)], {(source, 0): 2})
+
+    with pytest.raises(BatchAborted):
+        zombie.log.commit([Emit(target, b"k", b"666", 0)], {(source, 0): 1})
+    assert values(seen(successor.log, target)) == [1]
+    assert successor.log.committed([(source, 0)]) == {(source, 0): 2}
+
+    until(lambda: zombie.log.take(1, 0.1) or not zombie.partitions, "the news of its loss")
+    assert zombie.told[-1] == ("revoke", [(source, 0)])
