@@ -1,6 +1,8 @@
 """The real servers for tests: started once a session, grown when a test asks for more."""
 
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,15 +13,28 @@ BROKER = ("kafka", "registry")
 STACK = (*BROKER, "postgres", "redis", "connect")
 
 
-@pytest.fixture(scope="session")
-def _servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    home: Path = tmp_path_factory.mktemp("stack")
-    # The unprivileged user that PostgreSQL runs as under root must be able to enter.
-    for folder in (home, *home.parents[:2]):
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """A new folder that every user may enter: under root PostgreSQL runs as another one, and pytest's own folders are private."""
+    with tempfile.TemporaryDirectory(prefix="sync-engine-") as name:
+        folder = Path(name)
         folder.chmod(0o755)
-    servers = LocalStack(home, ())
-    yield servers
-    servers.stop()
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def _servers() -> Iterator[LocalStack]:
+    with open_folder() as folder:
+        servers = LocalStack(folder / "stack", ())
+        yield servers
+        servers.stop()
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A home for a stack of the test's own."""
+    with open_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

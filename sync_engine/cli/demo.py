@@ -61,6 +61,17 @@ def heal(context: click.Context) -> None:
     _tell(context, {"do": "heal"})
 
 
+@demo.command(name="people")
+@click.option("--count", default=5, show_default=True)
+def people_(count: int) -> None:
+    """Identification numbers of the demo's synthetic people, to ask for with `record`."""
+    from sync_engine.runtime.demo.people import people
+    from sync_engine.runtime.demo.show import PEOPLE
+
+    for person in people(PEOPLE)[:count]:
+        click.echo(person.id_number)
+
+
 def _tell(context: click.Context, order: dict[str, Any]) -> None:
     from sync_engine.runtime.demo.show import control_file
 

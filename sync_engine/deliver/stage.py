@@ -21,7 +21,8 @@ from sync_engine.model.stage import Answer, Codec, Output, Request, Undecodable,
 TRIES_PER_SLICE = 200
 FIRST_TRY_SECONDS, RETRY_SECONDS = 0.5, 15.0
 """A first try may hold up the batch for so long only; a retry has the time that Standard Webhooks advises."""
-BACKOFF_SECONDS_MAX = 60
+ENDPOINT_BACKOFF_SECONDS_MAX, KEY_BACKOFF_SECONDS_MAX, GONE_SECONDS = 60, 3_600.0, 3_600
+HTTP_TOO_MANY = 429
 
 
 class Parked(msgspec.Struct, array_like=True, gc=False):
@@ -54,6 +55,7 @@ class DeliverStage:
         self._due: dict[int, dict[bytes, int]] = {}
         self._down_until_ms = 0
         self._failures = 0
+        self._failed_ms = self._alive_ms = 0
 
     def open(self, partition: int, view: View) -> None:
         due: dict[bytes, int] = {}
@@ -96,25 +98,17 @@ class DeliverStage:
     def work(self, partition: int, view: View, now_ms: int) -> Sequence[Output]:
         outputs: list[Output] = []
         due = self._due.get(partition, {})
-        ready = [key for key, at in due.items() if at <= now_ms][:TRIES_PER_SLICE]
+        ready = sorted((at, key) for key, at in due.items() if at <= now_ms)[:TRIES_PER_SLICE]
         if now_ms < self._down_until_ms:
             # The endpoint is down: what is new is only written down, for one probe later.
-            for key in ready:
+            for _, key in ready:
                 outputs.extend(self._park(key, partition, view.get(key), self._down_until_ms, "endpoint down", view, now_ms))
             return outputs
-        # After a failure one probe goes first, so that a dead endpoint costs one attempt and not one per record.
-        for key in ready[:1] if self._failures else ready:
+        # After a failure one probe goes first, the longest waiting: a dead endpoint costs one attempt a round and not one per record.
+        for _, key in ready[:1] if self._failures else ready:
             parked: Parked = view.get(key)
-            outputs.append(
-                Request(
-                    self._subscriber.settings,
-                    key,
-                    partition,
-                    parked.webhook_id,
-                    parked.body,
-                    RETRY_SECONDS if parked.attempts else FIRST_TRY_SECONDS,
-                )
-            )
+            limit = RETRY_SECONDS if parked.attempts else FIRST_TRY_SECONDS
+            outputs.append(Request(self._subscriber.settings, key, partition, parked.webhook_id, parked.body, limit))
         return outputs
 
     def conclude(self, request: Request, answer: Answer, view: View, now_ms: int) -> Sequence[Emit]:
@@ -122,15 +116,24 @@ class DeliverStage:
         attempted = msgspec.structs.replace(parked, attempts=parked.attempts + 1)
         receipt = self._receipt(request.key, attempted, answer, now_ms)
         if answer.acknowledged:
-            self._failures = 0
-            self._down_until_ms = 0
+            self._failures, self._down_until_ms, self._alive_ms = 0, 0, now_ms
             del self._due[request.partition][request.key]
             view.put(request.key, None)
             return [receipt, Emit(self._parked_topic, request.key, None, request.partition)] if parked.logged else [receipt]
-        self._failures += 1
-        wait = max(answer.retry_after_seconds or 0, min(2 ** min(self._failures, 10), BACKOFF_SECONDS_MAX))
-        self._down_until_ms = now_ms + int(min(wait, BACKOFF_SECONDS_MAX) * 1000)
-        return [receipt, *self._park(request.key, request.partition, attempted, self._down_until_ms, answer.why, view, now_ms)]
+        self._judge_endpoint(answer, now_ms)
+        wait = max(answer.retry_after_seconds or 0.0, min(2.0**attempted.attempts, KEY_BACKOFF_SECONDS_MAX))
+        due_ms = max(now_ms + int(min(wait, KEY_BACKOFF_SECONDS_MAX) * 1000), self._down_until_ms)
+        return [receipt, *self._park(request.key, request.partition, attempted, due_ms, answer.why, view, now_ms)]
+
+    def _judge_endpoint(self, answer: Answer, now_ms: int) -> None:
+        """A record that is refused (4xx) holds back itself alone; an endpoint that fails, and acknowledges nothing in the round, all."""
+        fails = answer.status is None or answer.status >= 500 or answer.status == HTTP_TOO_MANY
+        if answer.gone:
+            self._down_until_ms = now_ms + GONE_SECONDS * 1000
+        elif fails and self._alive_ms != now_ms and self._failed_ms != now_ms:
+            # All answers of a round carry the same time: a round counts once, however many were tried in it.
+            self._failures, self._failed_ms = self._failures + 1, now_ms
+            self._down_until_ms = now_ms + min(2**self._failures, ENDPOINT_BACKOFF_SECONDS_MAX) * 1000
 
     def _park(self, key: bytes, partition: int, parked: Parked, due_ms: int, why: str, view: View, now_ms: int) -> list[Emit]:
         parked = msgspec.structs.replace(parked, due_ms=due_ms, why=why, first_failed_ms=parked.first_failed_ms or now_ms, logged=True)

@@ -60,6 +60,8 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     status: int | None
     why: str
     retry_after_seconds: float | None = None
+    gone: bool = False
+    """The receiver says that this address is no more (410): nothing is tried again until it is changed in the settings."""
 
 
 Output = Emit | DeadLetter | Request

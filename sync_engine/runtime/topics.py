@@ -3,6 +3,7 @@
 Creating is idempotent; a topic that exists with another number of partitions is refused, never changed: its keys would move.
 """
 
+import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -14,6 +15,8 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
 from sync_engine.runtime.log import TopicPartition, WorldFailure
+
+logger = logging.getLogger(__name__)
 
 # Published without types.
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -39,7 +42,7 @@ def create_topics(
 
     Raises TopicMismatch, before anything is made, and WorldFailure. Does not touch the config of topics that exist: `plan` tells.
     """
-    admin = AdminClient({**(client or {}), "bootstrap.servers": bootstrap})
+    admin = _admin(bootstrap, client)
     wanted = {name: (partitions, dict(config)) for name, partitions, config in topics}
     _refuse_mismatches({name: partitions for name, (partitions, _) in wanted.items()}, _existing(admin))
     missing = [
@@ -56,6 +59,11 @@ def create_topics(
                 if failure.args[0].code() != ck.KafkaError.TOPIC_ALREADY_EXISTS:
                     raise WorldFailure(f"topic {name} could not be made: {failure.args[0].str()}") from failure
     _wait_until_visible(admin, {name: partitions for name, (partitions, _) in wanted.items()})
+
+
+def _admin(bootstrap: str, client: Mapping[str, str] | None) -> AdminClient:
+    settings: dict[str, Any] = {**(client or {}), "bootstrap.servers": bootstrap, "logger": logger}  # else it writes to stderr
+    return AdminClient(settings)
 
 
 def _existing(admin: AdminClient) -> dict[str, int]:
@@ -89,7 +97,7 @@ class Offsets:
     """Where partitions begin and end and where a group stands, in batches. Keep one: it holds a connection. For any one thread."""
 
     def __init__(self, bootstrap: str, *, client: Mapping[str, str] | None = None) -> None:
-        self._admin = AdminClient({**(client or {}), "bootstrap.servers": bootstrap})
+        self._admin = _admin(bootstrap, client)
 
     def group_offsets(self, group: str) -> dict[TopicPartition, int]:
         """The next offsets the group has committed, of every partition it ever committed. An open transaction's are not waited for."""
@@ -112,6 +120,7 @@ class Offsets:
     def _list(self, partitions: Sequence[TopicPartition], spec: OffsetSpec, isolation: ck.IsolationLevel) -> dict[TopicPartition, int]:
         if not partitions:
             return {}
+        self._admin.poll(0)  # its log lines
         asked = self._admin.list_offsets(
             {ck.TopicPartition(topic, partition): spec for topic, partition in partitions},
             isolation_level=isolation,

@@ -164,7 +164,7 @@ class Worker:
             timeout_seconds=request.timeout_seconds,
         )
         self.metrics.delivered(request.subscriber, result.acknowledged, time.monotonic() - began)
-        return Answer(result.acknowledged, result.status, result.why, result.retry_after_seconds)
+        return Answer(result.acknowledged, result.status, result.why, result.retry_after_seconds, result.disable)
 
     # --- what others ask ---
 

@@ -1,5 +1,7 @@
 """The two worlds of tests/contract/test_log.py: Kafka in memory, and the local broker. They have the same verbs; no test sees which."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -187,3 +189,35 @@ class KafkaWorld:
     def close(self) -> None:
         for log in self._lanes:
             log.close()
+
+
+class Child:
+    """tests/contract/log_child.py in a process. Killed at the end, whatever state it is in."""
+
+    def __init__(self, bootstrap: str, group: str, transactional_id: str, source: str, target: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.contract.log_child", bootstrap, group, transactional_id, source, target, str(SESSION_MS)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> "Child":
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def says(self) -> str:
+        """Its next line; waits for it."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+    def tell(self, command: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(command + "\n")
+        self._process.stdin.flush()
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)

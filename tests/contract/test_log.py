@@ -1,14 +1,19 @@
 """What `runtime.log.Log` promises, over Kafka in memory and over a broker. What only one of them can show stands at the end."""
 
+import signal
 import threading
+import time
 from collections.abc import Iterator
 from zlib import crc32
 
 import pytest
 
 from sync_engine.model.outcome import Emit
+from sync_engine.runtime.kafka import KafkaLog
+from sync_engine.runtime.localstack import LocalStack
 from sync_engine.runtime.log import BatchAborted, MustRestart, TopicPartition, WorldFailure
-from tests.contract.log_worlds import PATIENCE_SECONDS, FakeWorld, KafkaWorld, Lane, World, seen, take, until
+from tests.contract.log_worlds import PATIENCE_SECONDS, SESSION_MS, Child, FakeWorld, KafkaWorld, Lane, World, seen, take, until
+from tests.fakes.log import FakeLog, Fate
 
 NO_SUCH_PARTITION = 99
 
@@ -426,3 +431,222 @@ def test_a_member_that_was_thrown_out_commits_nothing(world: World) -> None:
 
     until(lambda: zombie.log.take(1, 0.1) or not zombie.partitions, "the news of its loss")
     assert zombie.told[-1] == ("revoke", [(source, 0)])
+
+
+# --- what only a broker can show ---
+
+
+@pytest.fixture
+def kafka(broker: LocalStack) -> Iterator[KafkaWorld]:
+    world = KafkaWorld(broker.endpoints.kafka)
+    yield world
+    world.close()
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("command", ["go on", "when you know"], ids=["at once", "when its threads know of its loss"])
+def test_a_frozen_lane_commits_nothing_when_it_thaws(kafka: KafkaWorld, command: str) -> None:
+    """Once it knows, its membership is ("", generation -1), with which the broker takes offsets from anybody."""
+    source, target, group = kafka.topic(), kafka.topic(), kafka.name()
+    fill(kafka, source, range(1))
+    with Child(kafka.bootstrap, group, kafka.name(), source, target) as zombie:
+        assert zombie.says() == "took"
+        zombie.signal(signal.SIGSTOP)
+        successor = Lane(kafka.lane(group), [source])
+        assert values(take(successor.log, 1)) == [0]
+        successor.log.commit([Emit(target, b"k", b"1", 0)], {(source, 0): 2})
+        zombie.signal(signal.SIGCONT)
+        zombie.tell(command)
+
+        assert zombie.says() in ("aborted", "must restart")
+    assert values(seen(successor.log, target)) == [1]
+    assert successor.log.committed([(source, 0)]) == {(source, 0): 2}
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("same_id", [False, True], ids=["other transactional id", "same transactional id"])
+def test_a_lane_killed_before_its_commit_leaves_nothing(kafka: KafkaWorld, same_id: bool) -> None:
+    source, target, group, transactional_id = kafka.topic(), kafka.topic(), kafka.name(), kafka.name()
+    fill(kafka, source, range(1))
+    with Child(kafka.bootstrap, group, transactional_id, source, target) as child:
+        assert child.says() == "took"
+        child.tell("go on")
+        assert child.says() == "produced"
+    killed = time.monotonic()
+    reader = kafka.lane(kafka.name())
+    assert reader.end_offsets([(target, 0)]) == {(target, 0): 1}, "its record is there, and open"
+
+    successor = Lane(kafka.lane(group, transactional_id if same_id else None), [source])
+    assert values(take(successor.log, 1)) == [0]
+    # One session until it has the partition, or as long until the transaction is over; the broker looks for those once a second.
+    assert time.monotonic() - killed < SESSION_MS / 1000 * 1.5 + 3
+    assert seen(reader, target) == []
+    successor.log.commit([Emit(target, b"k", b"1", 0)], {(source, 0): 1})
+    assert values(seen(reader, target)) == [1]
+
+
+@pytest.mark.broker
+def test_a_lane_killed_between_batches_is_followed_without_waiting(kafka: KafkaWorld) -> None:
+    """A transaction that ended holds nobody back: the successor waits for the session alone."""
+    source, target, group = kafka.topic(), kafka.topic(), kafka.name()
+    fill(kafka, source, range(1))
+    with Child(kafka.bootstrap, group, kafka.name(), source, target) as child:
+        assert child.says() == "took"
+        child.tell("go on")
+        assert child.says() == "produced"
+        child.tell("go on")
+        assert child.says() == "committed"
+        assert child.says() == "committed offset 1"
+    fill(kafka, source, range(1, 2))
+
+    successor = Lane(kafka.lane(group), [source])
+    assert values(take(successor.log, 1)) == [1]
+    assert values(seen(successor.log, target)) == [666]
+
+
+@pytest.mark.broker
+def test_a_record_that_is_too_large_aborts_its_batch(kafka: KafkaWorld) -> None:
+    source, target = kafka.topic(), kafka.topic()
+    fill(kafka, source, range(1))
+    log = Lane(kafka.lane(kafka.name()), [source]).log
+    take(log, 1)
+
+    with pytest.raises(BatchAborted, match="MSG_SIZE_TOO_LARGE"):
+        log.commit([Emit(target, b"k", b"1", 0), Emit(target, b"k", bytes(2_000_000), 0)], {(source, 0): 1})
+    assert seen(log, target) == []
+
+
+@pytest.mark.broker
+def test_a_broker_that_is_back_within_the_transaction_costs_nothing(kafka: KafkaWorld, broker: LocalStack) -> None:
+    source, target = kafka.topic(), kafka.topic()
+    fill(kafka, source, range(2))
+    log = Lane(kafka.lane(kafka.name()), [source]).log
+    take(log, 2)
+    broker.process("kafka").signal(signal.SIGSTOP)
+    threading.Timer(1.5, broker.process("kafka").signal, [signal.SIGCONT]).start()
+
+    log.commit([Emit(target, b"k", b"1", 0)], {(source, 0): 2})
+
+    assert values(seen(log, target)) == [1]
+
+
+@pytest.mark.broker
+def test_a_broker_that_is_away_for_long_costs_the_batch_and_nothing_else(kafka: KafkaWorld, broker: LocalStack) -> None:
+    source, target, group, transactional_id = kafka.topic(), kafka.topic(), kafka.name(), kafka.name()
+    fill(kafka, source, range(2))
+    log = Lane(kafka.lane(group, transactional_id), [source]).log
+    first = take(log, 2)
+    log.commit([Emit(target, b"k", b"1", 0)], {(source, 0): 0})
+    broker.process("kafka").signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(BatchAborted):
+            log.commit([Emit(target, b"k", b"2", 0)], {(source, 0): 2})
+        with pytest.raises(WorldFailure):
+            log.rewind()
+    finally:
+        broker.process("kafka").signal(signal.SIGCONT)
+
+    def taken_again() -> bool:
+        nonlocal log
+        try:
+            return log.take(10, 0.1) == first
+        except WorldFailure:
+            return False
+        except MustRestart:  # meanwhile the coordinator itself has ended the transaction, and has fenced its writer
+            log = Lane(kafka.lane(group, transactional_id), [source]).log
+            return False
+
+    until(taken_again, "the same records")
+    log.commit([Emit(target, b"k", b"3", 0)], {(source, 0): 2})
+    assert values(seen(log, target)) == [1, 3]
+
+
+@pytest.mark.broker
+def test_no_broker_at_the_start_is_said_clearly() -> None:
+    with pytest.raises(WorldFailure, match="no transaction coordinator within 1 s"):
+        KafkaLog("127.0.0.1:1", "group", "id", start_seconds=1)
+
+
+@pytest.mark.broker
+def test_a_transaction_may_not_be_open_longer_than_a_session() -> None:
+    with pytest.raises(ValueError, match="transaction_timeout_ms"):
+        KafkaLog("127.0.0.1:1", "group", "id", session_timeout_ms=6_000, transaction_timeout_ms=6_001)
+
+
+# --- what only the fake can show: the switches that tests of the loop use ---
+
+
+def batch_in_hand() -> tuple[FakeWorld, FakeLog, str, str]:
+    world = FakeWorld()
+    source, target = world.topic(), world.topic()
+    fill(world, source, range(1))
+    log = world.lane(world.name())
+    Lane(log, [source])
+    assert values(take(log, 1)) == [0]
+    return world, log, source, target
+
+
+@pytest.mark.parametrize(
+    ("fate", "error", "visible"),
+    [(Fate.ABORTED, BatchAborted, []), (Fate.UNKNOWN_ABORTED, MustRestart, []), (Fate.UNKNOWN_COMMITTED, MustRestart, [1])],
+)
+def test_a_fate_befalls_one_commit(fate: Fate, error: type[Exception], visible: list[int]) -> None:
+    world, log, source, target = batch_in_hand()
+    log.next_commit = fate
+
+    with pytest.raises(error):
+        log.commit([Emit(target, b"k", b"1", 0)], {(source, 0): 1})
+    assert values(world.broker.records(target)) == visible
+    assert log.committed([(source, 0)]) == {(source, 0): len(visible)}
+    log.commit([Emit(target, b"k", b"2", 0)], {(source, 0): 1})
+    assert values(world.broker.records(target)) == [*visible, 2]
+
+
+@pytest.mark.parametrize("commit", [True, False], ids=["committed", "aborted"])
+def test_a_commit_left_open_holds_back_records_and_offsets(commit: bool) -> None:
+    world, log, source, target = batch_in_hand()
+    world.broker.patience_seconds = 0.01
+    log.next_commit = Fate.OPEN
+    with pytest.raises(MustRestart):
+        log.commit([Emit(target, b"k", b"1", 0)], {(source, 0): 1})
+    other = world.lane(log.group)
+
+    with pytest.raises(WorldFailure, match="open transaction"):
+        other.committed([(source, 0)])
+    with pytest.raises(WorldFailure, match="open transaction"):
+        seen(other, target)
+    world.broker.end_open(commit)
+    assert other.committed([(source, 0)]) == {(source, 0): int(commit)}
+    assert values(seen(other, target)) == [1] * commit
+
+
+def test_a_successor_with_the_same_id_ends_what_was_left_open() -> None:
+    world, log, source, target = batch_in_hand()
+    log.next_commit = Fate.OPEN
+    with pytest.raises(MustRestart):
+        log.commit([Emit(target, b"k", b"1", 0)], {(source, 0): 1})
+
+    assert seen(world.lane(log.group, log.transactional_id), target) == []
+
+
+def test_a_fake_broker_that_is_away_costs_the_batch_and_nothing_else() -> None:
+    world, log, source, target = batch_in_hand()
+    world.broker.away = True
+    with pytest.raises(BatchAborted):
+        log.commit([Emit(target, b"k", b"1", 0)], {(source, 0): 1})
+    with pytest.raises(WorldFailure):
+        log.rewind()
+    assert log.take(10, 0) == []
+
+    world.broker.away = False
+    assert values(take(log, 1)) == [0]
+    assert world.broker.records(target) == []
+
+
+def test_what_retention_took_is_passed_over() -> None:
+    world, log, source, _ = batch_in_hand()
+    fill(world, source, range(1, 3))
+    world.broker.forget_before(source, 0, 3)
+
+    assert world.lane(world.name()).committed([(source, 0)]) == {(source, 0): 3}
+    assert [record.offset for record in seen(log, source)] == [3]

@@ -34,6 +34,7 @@ def test_without_anything_every_setting_has_its_default(tmp_path: Path, monkeypa
     assert found.kafka.bootstrap == "127.0.0.1:9092"
     assert (found.worker.listen_host, found.worker.listen_port, found.worker.batch_records) == ("127.0.0.1", 0, 1000)
     assert (found.databases, found.subscribers, found.generation("jinan")) == ({}, {}, 0)
+    assert found.state.dir == Path(".sync-engine/state")
     assert {shown.origin for shown in describe(found)} == {"default"}
 
 
@@ -97,6 +98,7 @@ def test_no_secret_is_shown(tmp_path: Path) -> None:
     found = load(file, {"HOOK": "CANARY", "REDIS": "redis://user:CANARY@cache:6379/0"})
 
     assert found.kafka.options == {"sasl.mechanism": "PLAIN", "sasl.password": Secret("CANARY")}
+    assert found.subscribers["credit"].secrets == (Secret("CANARY"), Secret("CANARY"))
     assert found.redis.url == "redis://user:CANARY@cache:6379/0"
     shown = {one.name: one.value for one in describe(found)}
     assert "CANARY" not in f"{found}{shown}"

@@ -148,5 +148,5 @@ class LocalStack:
             if not is_free(self._ports[used]):
                 raise ServiceFailed(
                     f"{name} cannot start: port {self._ports[used]} is taken\n  why: another process listens on it"
-                    f"\n  what to do: stop that process (an earlier run?), or choose other ports with --base-port"
+                    f"\n  what to do: stop that process (an earlier run?), or delete {self.home / 'ports.json'}: then others are chosen"
                 )

@@ -1,0 +1,290 @@
+"""The sample network for tests: databases, topics, connectors, three nodes as processes, one subscriber; asked and broken as users do.
+
+Everything goes through the doors that operations have: SQL, `sync-engine run`, the workers' addresses, Kafka, signals. A node that leaves by
+itself is started again, as a supervisor does; one that a test has stopped is not.
+"""
+
+import asyncio
+import base64
+import json
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from sync_engine import declared, settings
+from sync_engine.model import names
+from sync_engine.model.avro import golden_of_datum
+from sync_engine.model.declaration import Declarations
+from sync_engine.model.golden import Golden
+from sync_engine.runtime.demo.departments import ROLE, Departments, database_of
+from sync_engine.runtime.demo.people import Person, people
+from sync_engine.runtime.localstack import LocalStack
+from sync_engine.runtime.localstack.process import Child
+from sync_engine.runtime.provisioning import apply_connectors, apply_schemas, apply_topics
+from sync_engine.runtime.reads import address_file
+from sync_engine.runtime.receiver import Receiver
+from sync_engine.runtime.registry import SchemaRegistry
+from sync_engine.runtime.schemas import AvroCodec, all_schemas
+from tests.e2e.journal import Journal, Key
+from tests.e2e.topics import TopicReader
+
+DECLARATIONS = Path(__file__).parents[2]
+PEOPLE = 200
+POLICE, INSURANCE, SCHOOLS = "jinan/public_security", "jinan/human_resources", "anhui/education"
+COUNTY, CITY, PROVINCE = "jinan", "luan", "anhui"
+PLATFORM = "deliver.credit_platform"
+
+
+class Network:
+    """Between `start` and `stop`."""
+
+    def __init__(self, stack: LocalStack, home: Path) -> None:
+        self.stack = stack
+        self.home = home
+        self.declarations: Declarations = declared.read(DECLARATIONS)
+        self.journal = Journal(DECLARATIONS)
+        self.subscriber = Subscriber()
+        self.departments = Departments(stack.endpoints.postgres, self.declarations)
+        self.nodes: dict[str, Child] = {}
+        self.left: list[tuple[str, int | None]] = []
+        """(node, exit code) of every node process that left by itself."""
+        self._held: set[str] = set()
+        self._golden: dict[str, dict[Key, Golden]] = {node: {} for node in self.declarations.nodes}
+        self._readers = {node: self.reader(names.golden(node, "natural_person")) for node in self.declarations.nodes}
+        self.codec = AvroCodec(SchemaRegistry(stack.endpoints.registry), all_schemas(self.declarations))
+
+    # --- start and stop ---
+
+    def start(self) -> None:
+        """Up to connectors and nodes that run; the first load is then on its way."""
+        password_file = self.stack.home / "secrets" / "capture.properties"
+        self.departments.make(password_file)
+        self.departments.fill(people(PEOPLE))
+        self.note()
+        self.subscriber.start()
+        self.settings_file = self.home / "settings.toml"
+        self.settings_file.write_text(self._settings_text(password_file), encoding="utf-8")
+        self.settings = settings.load(self.settings_file, {})
+        apply_topics(self.declarations, self.settings, self.declarations.nodes)
+        apply_schemas(self.declarations, self.settings)
+        for node in self.declarations.nodes:
+            file = address_file(self.home / "state", node, "0")
+            self.nodes[node] = Child(f"node {node}", self.command("run", "--node", node), self.log_of(node), file.exists)
+            self.nodes[node].start()
+        asyncio.run(apply_connectors(self.declarations, self.settings, tuple(self.declarations.departments.values())))
+        for child in self.nodes.values():
+            child.wait_ready(90)
+
+    def stop(self) -> None:
+        for child in self.nodes.values():
+            if child.running:
+                child.signal(signal.SIGCONT)
+                child.signal(signal.SIGTERM)
+        for child in self.nodes.values():
+            child.stop(10)
+        self.subscriber.stop()
+
+    def command(self, *arguments: str) -> list[str]:
+        """A command line of `sync-engine` with this network's settings."""
+        return [sys.executable, "-m", "sync_engine", "--declarations", str(DECLARATIONS), "--settings", str(self.settings_file), *arguments]
+
+    def log_of(self, node: str) -> Path:
+        return self.home / f"node-{node}.log"
+
+    def _settings_text(self, password_file: Path) -> str:
+        endpoints = self.stack.endpoints
+        port = endpoints.postgres.rsplit(":", 1)[1].split("/")[0]
+        (self.home / "webhook.secret").write_text(self.subscriber.secret)
+        lines = [
+            f'[kafka]\nbootstrap = "{endpoints.kafka}"\nreplication = 1\n',
+            f'[registry]\nurl = "{endpoints.registry}"\nnative_url = "{endpoints.registry_native}"\n',
+            f'[connect]\nurl = "{endpoints.connect}"\n',
+            f'[redis]\nurl = "{endpoints.redis}"\n',
+            f'[state]\ndir = "{self.home / "state"}"\n',
+        ]
+        for department in self.declarations.departments.values():
+            lines.append(f'[databases.{department.settings}]\nport = {port}\ndbname = "{database_of(department)}"\nuser = "{ROLE}"')
+            lines.append(f'connect_password = "${{file:{password_file}:password}}"\n')
+        for one in self.declarations.subscribers.values():
+            lines.append(f'[subscribers.{one.settings}]\nurl = "{self.subscriber.url}"\nsecrets = ["${{file:webhook.secret}}"]\n')
+        return "\n".join(lines)
+
+    # --- the departments' databases ---
+
+    @contextmanager
+    def commit(self, department: str) -> Iterator["psycopg.Connection[Any]"]:
+        """A transaction of a department's clerk, which the journal notes once it is committed."""
+        with self.departments.connect(department) as connection:
+            yield connection
+        self.note(department)
+
+    def execute(self, department: str, statement: str, parameters: Sequence[Any] = ()) -> None:
+        with self.commit(department) as connection:
+            connection.execute(statement, parameters)
+
+    def fetch(self, department: str, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self.departments.connect(department) as connection:
+            return connection.execute(statement, parameters).fetchall()
+
+    def note(self, *departments: str) -> None:
+        """Let the journal look at these departments' tables, or at all."""
+        for department in departments or self.declarations.departments:
+            for source in self.declarations.departments[department].sources:
+                with self.departments.connect(department) as connection, connection.cursor(row_factory=dict_row) as cursor:
+                    cursor.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(*source.table.split("."))))
+                    self.journal.note(source.id, cursor.fetchall())
+
+    def database_now_ms(self) -> int:
+        (now,) = self.fetch(POLICE, "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")[0]
+        return int(now)
+
+    # --- what the workers say ---
+
+    def ask(self, node: str, path: str) -> httpx2.Response | None:
+        """None if the node's worker does not answer."""
+        try:
+            address = json.loads(address_file(self.home / "state", node, "0").read_text())
+            return httpx2.get(address["url"] + path, headers={"Authorization": f"Bearer {address['token']}"}, timeout=2.0)
+        except (FileNotFoundError, httpx2.TransportError):
+            return None
+
+    def status(self, node: str) -> dict[str, Any]:
+        answer = self.ask(node, "/status")
+        return {"lags": [], "alerts": [], "ready": False} if answer is None or answer.status_code != 200 else answer.json()
+
+    def lags(self, node: str, place: str = "golden") -> dict[str, dict[str, Any]]:
+        """Lag by source at a place of a node."""
+        return {lag["source"]: lag for lag in self.status(node)["lags"] if lag["place"] == place}
+
+    def metric(self, node: str, name: str, **labels: str) -> float | None:
+        """The value of one time series of /metrics."""
+        answer = self.ask(node, "/metrics")
+        for line in "" .splitlines() if answer is None else answer.text.splitlines():
+            series, _, value = line.rpartition(" ")
+            if series.startswith(name + "{") and all(f'{label}="{text}"' in series for label, text in labels.items()):
+                return float(value)
+        return None
+
+    # --- waiting ---
+
+    def wait(self, what: str, holds: Callable[[], Any], within_seconds: float, poll_seconds: float = 0.25) -> Any:
+        """The first true value of `holds`; fails with what the network looks like then."""
+        deadline = time.monotonic() + within_seconds
+        while not (found := holds()):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not within {within_seconds:g} s: {what}\n{self.describe()}")
+            self.tend()
+            time.sleep(poll_seconds)
+        return found
+
+    def tend(self) -> None:
+        """What a supervisor does: a node that left by itself is started again."""
+        for node, child in self.nodes.items():
+            if node not in self._held and not child.running:
+                self.left.append((node, child.exit_code))
+                child.start()
+
+    def catch_up(self, within_seconds: float = 60.0, nodes: Sequence[str] = ()) -> None:
+        """Wait until everything committed before now is applied at every place of these nodes (or of all)."""
+        now_ms = self.database_now_ms()
+
+        def behind() -> list[str]:
+            found = []
+            for node in nodes or self.nodes:
+                lags = self.status(node)["lags"]
+                found += [f"{node} {lag['place']} of {lag['source']}" for lag in lags if (lag["watermark_ms"] or 0) < now_ms]
+                found += [] if lags else [f"{node} says nothing"]
+            return found
+
+        self.wait(f"all watermarks past {now_ms}", lambda: not behind(), within_seconds)
+
+    def describe(self) -> str:
+        lines = []
+        for node, child in self.nodes.items():
+            status = self.status(node)
+            lines.append(f"--- {node}: running {child.running}, ready {status['ready']}, without progress {status.get('without_progress')}")
+            lines += [f"  {lag['source']} {lag['place']}: {lag['state']} {lag['lag_seconds']} s" for lag in status["lags"]]
+            lines += [f"  alert {alert['id']}" for alert in status["alerts"]]
+            lines.append(child.log_tail())
+        return "\n".join([*lines, f"left by themselves: {self.left}"])
+
+    # --- breaking and mending nodes ---
+
+    def hold(self, node: str) -> Child:
+        """The node's process, which is not started again until `release`."""
+        self._held.add(node)
+        return self.nodes[node]
+
+    def release(self, node: str) -> None:
+        self._held.discard(node)
+        child = self.nodes[node]
+        child.signal(signal.SIGCONT)
+        if not child.running:
+            address_file(self.home / "state", node, "0").unlink(missing_ok=True)
+            child.start()
+
+    # --- what stands in the logs ---
+
+    def reader(self, topic: str) -> TopicReader:
+        return TopicReader(self.stack.endpoints.kafka, topic)
+
+    def golden(self, node: str) -> dict[Key, Golden]:
+        """The newest golden record of every key."""
+        for record in self._readers[node].more():
+            assert record.key is not None and record.value is not None, "a golden record is never nulled"
+            golden = golden_of_datum("natural_person", record.key.decode(), self.codec.decode(record.value)[1])
+            before = self._golden[node].get(("natural_person", record.key.decode()))
+            assert before is None or golden.version > before.version, f"{node}: version {golden.version} after {before.version}"
+            self._golden[node]["natural_person", record.key.decode()] = golden
+        return self._golden[node]
+
+
+class Subscriber:
+    """The receiver in an event loop of its own thread; keeps the last message of every key."""
+
+    def __init__(self) -> None:
+        self.secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+        self.last: dict[Key, dict[str, Any]] = {}
+        self.receiver = Receiver([self.secret], self._received)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="subscriber", daemon=True)
+
+    @property
+    def url(self) -> str:
+        return self.receiver.url
+
+    def start(self) -> None:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self.receiver.__aenter__(), self._loop).result(10)
+
+    def stop(self) -> None:
+        asyncio.run_coroutine_threadsafe(self.receiver.__aexit__(None, None, None), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    def fail(self, status: int) -> None:
+        self._loop.call_soon_threadsafe(self.receiver.fail, status)
+
+    def work(self) -> None:
+        self._loop.call_soon_threadsafe(self.receiver.work)
+
+    def _received(self, webhook_id: str, payload: dict[str, Any], verified: bool) -> None:
+        if verified:
+            self.last[payload["data"]["entity"], payload["data"]["key"]] = payload["data"]
+
+
+def more_people(count: int, first: int) -> list[Person]:
+    """`count` people numbered from `first` on, none of whom is among those before."""
+    return people(first + count - 1)[first - 1 :]
