@@ -42,9 +42,7 @@ class Journal:
 
     def owed(self) -> Mapping[str, Mapping[Key, Content]]:
         """node -> (entity, key) -> content. Records do not touch each other, so only those that changed are judged again."""
-        own = {
-            node: [held for key in self._changed for held in self._claims[key] if held.path == (node,)] for node in self._network.nodes
-        }
+        own = {node: [held for key in self._changed for held in self._claims[key] if held.path == (node,)] for node in self._network.nodes}
         once_within = frozenset((node, *key) for key in self._changed for node in self._left(key))
         for node, held in fixed_point(self._network, own, once_within).items():
             for entity, records in grouped_records(self._network, held).items():
@@ -103,8 +101,4 @@ class Journal:
         """Nodes in whose area the record lay once, and lies no more."""
         regions = self._regions.get(key, [])
         areas = {node: declared["region"] for node, declared in self._network.nodes.items()}
-        return [
-            node
-            for node, area in areas.items()
-            if any(lies_in(region, area) for region in regions) and not lies_in(regions[-1], area)
-        ]
+        return [node for node, area in areas.items() if any(lies_in(region, area) for region in regions) and not lies_in(regions[-1], area)]

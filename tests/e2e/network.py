@@ -170,7 +170,7 @@ class Network:
     def metric(self, node: str, name: str, **labels: str) -> float | None:
         """The value of one time series of /metrics."""
         answer = self.ask(node, "/metrics")
-        for line in "" .splitlines() if answer is None else answer.text.splitlines():
+        for line in "".splitlines() if answer is None else answer.text.splitlines():
             series, _, value = line.rpartition(" ")
             if series.startswith(name + "{") and all(f'{label}="{text}"' in series for label, text in labels.items()):
                 return float(value)

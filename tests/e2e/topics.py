@@ -59,6 +59,4 @@ class TopicReader:
 
 def _record(message: ck.Message) -> Record:
     headers = tuple(message.headers() or ())
-    return Record(
-        message.topic(), message.partition(), message.offset(), message.key(), message.value(), headers, message.timestamp()[1]
-    )
+    return Record(message.topic(), message.partition(), message.offset(), message.key(), message.value(), headers, message.timestamp()[1])

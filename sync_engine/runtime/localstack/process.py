@@ -136,6 +136,13 @@ def listens(port: int) -> Ready:
     return ready
 
 
+def succeeds(command: Sequence[str]) -> Ready:
+    def ready() -> bool:
+        return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+    return ready
+
+
 def answers(url: str) -> Ready:
     def ready() -> bool:
         try:

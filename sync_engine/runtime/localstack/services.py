@@ -9,13 +9,14 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 from sync_engine.runtime.localstack.fetch import FetchFailed
-from sync_engine.runtime.localstack.process import Child, answers, listens
+from sync_engine.runtime.localstack.process import Child, answers, listens, succeeds
 
 KAFKA, REGISTRY, POSTGRES, REDIS, CONNECT = "kafka", "registry", "postgres", "redis", "connect"
 ALL = (KAFKA, REGISTRY, POSTGRES, REDIS, CONNECT)
@@ -192,8 +193,9 @@ def postgres(site: Site) -> Child:
         str(data),
         *(part for name, value in options.items() for part in ("-c", f"{name}={value}")),
     ]
-    # SIGINT: PostgreSQL's fast shutdown; on SIGTERM it would wait for its clients.
-    return Child(POSTGRES, command, site.log(POSTGRES), listens(port), user=user, stop_signal=2)
+    # It listens while it still recovers, so it is asked. SIGINT is its fast shutdown; on SIGTERM it would wait for its clients.
+    asked = [str(binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+    return Child(POSTGRES, command, site.log(POSTGRES), succeeds(asked), user=user, stop_signal=signal.SIGINT)
 
 
 def _postgres_binaries() -> Path:

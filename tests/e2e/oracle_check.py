@@ -1,0 +1,38 @@
+"""The one question of every test in the end: does every node, and the subscriber, hold exactly what the departments' rows owe them?"""
+
+from sync_engine.model.golden import Golden
+from tests.e2e.network import PROVINCE, Network
+from tests.oracle.claims import digest
+
+REGION_OF_THE_PLATFORM = "34"
+
+
+def assert_all_hold_what_is_owed(network: Network, within_seconds: float = 60.0) -> None:
+    """Wait until all that was committed has passed everywhere; then compare every record of every node with the oracle's, by digest."""
+    network.catch_up(within_seconds)
+    for node, owed in network.journal.owed().items():
+        golden = network.golden(node)
+        missing, unowed = owed.keys() - golden.keys(), golden.keys() - owed.keys()
+        assert not missing, f"{node} lacks {len(missing)} records, such as {sorted(missing)[:3]}"
+        assert not unowed, f"{node} holds {len(unowed)} records that nobody owes it, such as {sorted(unowed)[:3]}"
+        wrong = [key for key, content in owed.items() if golden[key].digest != digest(content)]
+        shown = [f"\n  owed {owed[key]}\n  held {golden[key].content.canonical().decode()}" for key in wrong[:3]]
+        assert not wrong, f"{node}: {len(wrong)} of {len(owed)} records differ{''.join(shown)}"
+    _assert_the_platform_has_the_newest(network)
+
+
+def _assert_the_platform_has_the_newest(network: Network) -> None:
+    receiver = network.subscriber.receiver
+    newest = {key: golden.version for key, golden in network.golden(PROVINCE).items() if _was_ever_in_its_area(golden)}
+    assert receiver.versions == newest
+    assert (receiver.regressions, receiver.unverified) == (0, 0)
+    items = network.declarations.subscribers[f"{PROVINCE}/credit_platform"].items
+    for key, golden in network.golden(PROVINCE).items():
+        said = {item: (value, status) for item, status, value in golden.content.items if item in items}
+        if key in newest and (golden.content.jurisdiction or "").startswith(REGION_OF_THE_PLATFORM):
+            assert {item: (cell["value"], cell["status"]) for item, cell in network.subscriber.last[key]["items"].items()} == said
+
+
+def _was_ever_in_its_area(golden: Golden) -> bool:
+    regions = {golden.content.jurisdiction or "", *golden.left}
+    return any(region.startswith(REGION_OF_THE_PLATFORM) for region in regions)
