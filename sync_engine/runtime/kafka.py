@@ -1,6 +1,6 @@
 """The log on Kafka (librdkafka): a consumer that fetches ahead in its own threads, and a transactional producer.
 
-Promises: `runtime.log.Log`. The surprise: a member that was thrown out of its group has the membership ("", generation -1), and with it the
+Promises: `runtime.log.Log`. The surprise: a member that lost its place can get the membership ("", generation -1), and with that one the
 broker takes a transaction's offsets unchecked. `_membership` lets pass only the member that the partitions were given to.
 """
 

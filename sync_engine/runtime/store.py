@@ -198,7 +198,7 @@ def _options(memory: Memory) -> Options:
     options.set_write_buffer_size(32 * _MIB)
     options.set_max_write_buffer_number(2)  # one is written to while the other goes to disk
     options.set_memtable_whole_key_filtering(True)
-    options.set_memtable_prefix_bloom_ratio(0.1)
+    options.set_memtable_prefix_bloom_ratio(0.02)
     options.set_compression_type(DBCompressionType.lz4())
     options.set_max_background_jobs(2)
     options.set_max_open_files(512)

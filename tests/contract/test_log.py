@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from zlib import crc32
 
+import confluent_kafka as ck
 import pytest
 
 from sync_engine.model.outcome import Emit
@@ -446,7 +447,7 @@ def kafka(broker: LocalStack) -> Iterator[KafkaWorld]:
 @pytest.mark.broker
 @pytest.mark.parametrize("command", ["go on", "when you know"], ids=["at once", "when its threads know of its loss"])
 def test_a_frozen_lane_commits_nothing_when_it_thaws(kafka: KafkaWorld, command: str) -> None:
-    """Once it knows, its membership is ("", generation -1), with which the broker takes offsets from anybody."""
+    """Two states: as a member that is none any more, and with its place given up by its own threads, which the lane has not heard of."""
     source, target, group = kafka.topic(), kafka.topic(), kafka.name()
     fill(kafka, source, range(1))
     with Child(kafka.bootstrap, group, kafka.name(), source, target) as zombie:
@@ -461,6 +462,22 @@ def test_a_frozen_lane_commits_nothing_when_it_thaws(kafka: KafkaWorld, command:
         assert zombie.says() in ("aborted", "must restart")
     assert values(seen(successor.log, target)) == [1]
     assert successor.log.committed([(source, 0)]) == {(source, 0): 2}
+
+
+@pytest.mark.broker
+def test_an_empty_membership_is_never_sent(kafka: KafkaWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker would take it: it means a writer without a group."""
+    source, target, group = kafka.topic(), kafka.topic(), kafka.name()
+    fill(kafka, source, range(1))
+    log = Lane(kafka.lane(group), [source]).log
+    take(log, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(log, "_consumer", ck.Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": group}))
+        with pytest.raises(BatchAborted, match="no longer a member"):
+            log.commit([Emit(target, b"k", b"666", 0)], {(source, 0): 1})
+
+    assert seen(log, target) == []
+    assert log.committed([(source, 0)]) == {(source, 0): 0}
 
 
 @pytest.mark.broker

@@ -34,9 +34,9 @@ DBNAME = "capture_test"
 pytestmark = pytest.mark.stack
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def department(stack: LocalStack) -> Iterator[psycopg.Connection[Any]]:
-    """A department's database with the table declared, its owner's connection; the capture role has the least that is needed."""
+    """A department's database with the declared table: its owner's connection. The capture role may nothing yet."""
     with psycopg.connect(stack.endpoints.postgres, autocommit=True) as server:
         server.execute(f"CREATE DATABASE {DBNAME}")
         server.execute("CREATE ROLE capture_test LOGIN REPLICATION")
@@ -54,6 +54,14 @@ def department(stack: LocalStack) -> Iterator[psycopg.Connection[Any]]:
             server.execute("SELECT pg_drop_replication_slot(%s)", (capture_name(DEPARTMENT),))
         server.execute(f"DROP DATABASE {DBNAME} WITH (FORCE)")
         server.execute("DROP ROLE capture_test")
+
+
+def let_in(owner: psycopg.Connection[Any]) -> None:
+    """Give the capture role the least that it needs."""
+    owner.execute("GRANT USAGE ON SCHEMA hj TO capture_test")
+    owner.execute(f"GRANT SELECT ON {TABLE} TO capture_test")
+    owner.execute(f"GRANT SELECT, INSERT, UPDATE ON {quoted(DEPARTMENT.heartbeat_table)} TO capture_test")
+    owner.execute(publication_ddl(DEPARTMENT))
 
 
 def wrong(stack: LocalStack) -> set[str]:
@@ -74,10 +82,7 @@ def test_the_checks_find_what_would_lose_changes(stack: LocalStack, department: 
         "publication",
     }
 
-    department.execute("GRANT USAGE ON SCHEMA hj TO capture_test")
-    department.execute(f"GRANT SELECT ON {TABLE} TO capture_test")
-    department.execute(f"GRANT SELECT, INSERT, UPDATE ON {quoted(DEPARTMENT.heartbeat_table)} TO capture_test")
-    department.execute(publication_ddl(DEPARTMENT))
+    let_in(department)
     assert wrong(stack) == {f"{table}: replica identity"}
 
     department.execute(f"ALTER TABLE {TABLE} ALTER gmsfhm SET NOT NULL")
@@ -134,6 +139,9 @@ def headers_of(message: ck.Message) -> dict[str, bytes]:
 
 
 def test_a_department_is_captured_without_loss(stack: LocalStack, department: psycopg.Connection[Any]) -> None:
+    let_in(department)
+    department.execute(f"ALTER TABLE {TABLE} REPLICA IDENTITY FULL")
+
     asyncio.run(_capture(stack, department))
 
 

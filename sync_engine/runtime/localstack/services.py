@@ -97,7 +97,8 @@ def kafka(site: Site) -> Child:
     )
     command = _jvm(site, "512m", "-cp", f"{site.jars / 'kafka'}/*")
     if not (data / "meta.properties").exists():
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # A leading letter: an id that began with a dash would be taken for an option.
+        cluster = "A" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
         _run([*command, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(config)], site.log(KAFKA))
     return Child(KAFKA, [*command, "kafka.Kafka", str(config)], site.log(KAFKA), listens(port))
 

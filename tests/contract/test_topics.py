@@ -1,0 +1,95 @@
+"""Creating topics, and the offsets that the lag observer asks for. Over the broker only: there is nothing to decide in them."""
+
+import pytest
+
+from sync_engine.model.outcome import Emit
+from sync_engine.runtime.localstack import LocalStack
+from sync_engine.runtime.log import WorldFailure
+from sync_engine.runtime.topics import Offsets, TopicMismatch, create_topics
+from tests.contract.log_worlds import KafkaWorld, Lane, take, until
+
+pytestmark = pytest.mark.broker
+
+
+@pytest.fixture
+def kafka(broker: LocalStack) -> KafkaWorld:
+    return KafkaWorld(broker.endpoints.kafka)
+
+
+def test_topics_are_made_once(kafka: KafkaWorld) -> None:
+    compacted, plain = kafka.name(), kafka.name()
+    topics = [(compacted, 3, {"cleanup.policy": "compact"}), (plain, 1, {})]
+
+    create_topics(kafka.bootstrap, topics)
+    create_topics(kafka.bootstrap, topics)
+
+    log = kafka.lane(kafka.name())
+    assert (log.partitions(compacted), log.partitions(plain)) == (3, 1)
+    kafka.close()
+
+
+def test_every_topic_with_other_partitions_is_named_and_nothing_is_made(kafka: KafkaWorld) -> None:
+    one, two, new = kafka.topic(1), kafka.topic(2), kafka.name()
+
+    with pytest.raises(TopicMismatch) as refused:
+        create_topics(kafka.bootstrap, [(one, 4, {}), (two, 2, {}), (new, 1, {})])
+    assert str(refused.value) == f"topic {one} has 1 partitions, declared are 4"
+    with pytest.raises(WorldFailure, match="is not to be had"):
+        kafka.offsets.list_ends([(new, 0)])
+
+    with pytest.raises(TopicMismatch) as refused:
+        create_topics(kafka.bootstrap, [(two, 1, {}), (one, 4, {})])
+    assert len(str(refused.value).splitlines()) == 2
+
+
+def test_a_config_that_the_broker_refuses_is_said(kafka: KafkaWorld) -> None:
+    with pytest.raises(WorldFailure, match=r"could not be made.*no\.such\.config"):
+        create_topics(kafka.bootstrap, [(kafka.name(), 1, {"no.such.config": "1"})])
+
+
+def test_offsets_of_a_group_are_all_that_it_committed(kafka: KafkaWorld) -> None:
+    one, two, group = kafka.topic(2), kafka.topic(), kafka.name()
+    assert kafka.offsets.group_offsets(group) == {}
+    log = Lane(kafka.lane(group), [one, two]).join(3).log
+    log.commit([], {(one, 1): 0})
+    log.commit([], {(two, 0): 0, (one, 1): 0})
+
+    assert kafka.offsets.group_offsets(group) == {(one, 1): 0, (two, 0): 0}
+    kafka.close()
+
+
+def test_ends_of_committed_records_stop_before_an_open_transaction(kafka: KafkaWorld) -> None:
+    topic = kafka.topic(2)
+    both = [(topic, 0), (topic, 1)]
+    writer = kafka.writer()
+    writer.put(topic, b"k", b"v", 1)
+    writer.end(True)
+    writer = kafka.writer()
+    writer.put(topic, b"k", b"v", 1)
+
+    assert kafka.offsets.list_ends(both) == {(topic, 0): 0, (topic, 1): 2}
+    assert kafka.offsets.list_open_ends(both) == {(topic, 0): 0, (topic, 1): 3}
+    assert kafka.offsets.list_begins(both) == {(topic, 0): 0, (topic, 1): 0}
+    assert kafka.offsets.list_ends([]) == {}
+    writer.end(False)
+
+
+def test_a_pending_offset_is_not_waited_for(kafka: KafkaWorld) -> None:
+    """The observer looks at many groups: one that hangs must not stop it."""
+    source, target, group = kafka.topic(), kafka.topic(), kafka.name()
+    writer = kafka.writer()
+    writer.put(source, b"k", b"1")
+    writer.end(True)
+    log = Lane(kafka.lane(group), [source]).log
+    take(log, 1)
+    log.commit([Emit(target, b"k", b"v", 0)], {(source, 0): 1})
+
+    until(lambda: kafka.offsets.group_offsets(group) == {(source, 0): 1}, "the offset")
+    kafka.close()
+
+
+def test_a_broker_that_is_away_is_bad_weather() -> None:
+    with pytest.raises(WorldFailure):
+        create_topics("127.0.0.1:1", [("topic", 1, {})])
+    with pytest.raises(WorldFailure):
+        Offsets("127.0.0.1:1").list_ends([("topic", 0)])
