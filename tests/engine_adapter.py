@@ -29,6 +29,7 @@ from sync_engine.resolve.decide import Change, RecordState, decide, sweep
 
 Step = tuple[Any, ...]
 FIRST_GENERATION = 1
+FIRST_VERSION = FIRST_GENERATION * GENERATION + 1
 
 
 @dataclass
@@ -44,7 +45,7 @@ class EngineRecord:
 
     @property
     def n(self) -> int:
-        return self.state.version - FIRST_GENERATION * GENERATION if self.state else 0
+        return self.state.version - FIRST_VERSION + 1 if self.state else 0
 
     def canonical(self) -> bytes | None:
         """Canonical bytes of the last golden record; None if there never was one."""

@@ -5,7 +5,7 @@ or at positions of different slots, or two nodes with the same slots would diffe
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sync_engine.model.claim import ASSERT, Claim, Value, error_of
 from sync_engine.model.declaration import AuthorityRule, CompareRule, EntityType
@@ -35,6 +35,8 @@ class Rules:
     item_rules: tuple[tuple[str, int], ...]
     """(item, index of its rule), sorted by item: the order of the content."""
     class_of: Callable[[str], str]
+    plans: dict[object, object] = field(default_factory=dict)
+    """Who wins what, by the shape of a record; filled by `plan.resolve`."""
 
 
 def compile_rules(entity: EntityType, class_of: Callable[[str], str]) -> Rules:

@@ -11,7 +11,8 @@ import msgspec
 from sync_engine.model.claim import Claim, Position, join, same_word, swept
 from sync_engine.model.finding import Finding
 from sync_engine.model.golden import Golden, next_version
-from sync_engine.resolve.content import Resolved, Rules, resolve
+from sync_engine.resolve.content import Resolved, Rules
+from sync_engine.resolve.plan import resolve
 
 
 class RecordState(msgspec.Struct, array_like=True, gc=False):

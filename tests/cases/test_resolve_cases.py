@@ -64,7 +64,7 @@ def by_engine(steps: list[Step]) -> Iterator[Outcome]:
 
 
 def load(file: Path) -> dict[str, Any]:
-    case = yaml.safe_load(file.read_text(encoding="utf-8"))
+    case: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
     assert set(case) == {"title", "given", "expect"}, "a case says title, given and expect"
     return case
 

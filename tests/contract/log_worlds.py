@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any, Protocol
 from uuid import uuid4
@@ -27,6 +27,9 @@ class Writer(Protocol):
     def put(
         self, topic: str, key: bytes | None, value: bytes | None, partition: int = 0, headers: tuple[tuple[str, bytes], ...] = ()
     ) -> None: ...
+
+    def move(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
+        """Offsets of a group, to be moved when the transaction ends."""
 
     def end(self, commit: bool) -> None: ...
 
@@ -125,6 +128,7 @@ class FakeWorld:
 
 class KafkaWriter:
     def __init__(self, bootstrap: str, transactional_id: str) -> None:
+        self._bootstrap = bootstrap
         self._producer = ck.Producer({"bootstrap.servers": bootstrap, "transactional.id": transactional_id})
         self._producer.init_transactions(PATIENCE_SECONDS)
         self._producer.begin_transaction()
@@ -134,6 +138,11 @@ class KafkaWriter:
     ) -> None:
         self._producer.produce(topic, value, key, partition, headers=list(headers))
         assert self._producer.flush(PATIENCE_SECONDS) == 0
+
+    def move(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
+        nobody = ck.Consumer({"bootstrap.servers": self._bootstrap, "group.id": group}).consumer_group_metadata()
+        positions = [ck.TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
+        self._producer.send_offsets_to_transaction(positions, nobody, PATIENCE_SECONDS)
 
     def end(self, commit: bool) -> None:
         if commit:

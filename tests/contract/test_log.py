@@ -281,6 +281,23 @@ def test_committed_is_the_beginning_at_first(world: World) -> None:
     assert world.lane(world.name()).committed([]) == {}
 
 
+@pytest.mark.parametrize("commit", [True, False], ids=["committed", "aborted"])
+def test_committed_waits_for_an_open_transaction(world: World, commit: bool) -> None:
+    source, group = world.topic(), world.name()
+    log = world.lane(group)
+    writer = world.writer()
+    writer.move(group, {(source, 0): 5})
+    found: list[dict[TopicPartition, int]] = []
+    asker = threading.Thread(target=lambda: found.append(log.committed([(source, 0)])), daemon=True)
+    asker.start()
+    asker.join(0.5)
+    assert found == []
+
+    writer.end(commit)
+    asker.join(PATIENCE_SECONDS)
+    assert found == [{(source, 0): 5 if commit else 0}]
+
+
 def test_reading_goes_from_start_to_end(world: World) -> None:
     source = world.topic()
     fill(world, source, range(3))  # 0 to 2, marker 3

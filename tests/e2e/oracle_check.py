@@ -23,14 +23,16 @@ def assert_all_hold_what_is_owed(network: Network, within_seconds: float = 60.0)
 
 def _assert_the_platform_has_the_newest(network: Network) -> None:
     receiver = network.subscriber.receiver
-    newest = {key: golden.version for key, golden in network.golden(PROVINCE).items() if _was_ever_in_its_area(golden)}
+    golden = network.golden(PROVINCE)
+    newest = {key: record.version for key, record in golden.items() if _was_ever_in_its_area(record)}
     assert receiver.versions == newest
     assert (receiver.regressions, receiver.unverified) == (0, 0)
     items = network.declarations.subscribers[f"{PROVINCE}/credit_platform"].items
-    for key, golden in network.golden(PROVINCE).items():
-        said = {item: (value, status) for item, status, value in golden.content.items if item in items}
-        if key in newest and (golden.content.jurisdiction or "").startswith(REGION_OF_THE_PLATFORM):
-            assert {item: (cell["value"], cell["status"]) for item, cell in network.subscriber.last[key]["items"].items()} == said
+    for key in newest:
+        content, sent = golden[key].content, network.subscriber.last[key]["items"]
+        if (content.jurisdiction or "").startswith(REGION_OF_THE_PLATFORM):
+            said = {item: {"value": value, "status": status} for item, status, value in content.items if item in items}
+            assert sent == said
 
 
 def _was_ever_in_its_area(golden: Golden) -> bool:

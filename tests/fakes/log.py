@@ -44,6 +44,9 @@ class Transaction:
             self.wrote[topic, partition] = None
             self.broker.append(topic, partition, key, value, headers, self)
 
+    def move(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
+        self.offsets |= {(group, partition): offset for partition, offset in offsets.items()}
+
     def end(self, commit: bool) -> None:
         with self.broker.changed:
             if not self.is_open:
@@ -259,7 +262,7 @@ class FakeLog:
                 transaction.end(False)
                 raise BatchAborted(f"{emit.topic} has no partition {partition}")
             transaction.put(emit.topic, emit.key, emit.value, partition, tuple(emit.headers))
-        transaction.offsets = {(self.group, partition): offset for partition, offset in offsets.items()}
+        transaction.move(self.group, offsets)
         if fate is Fate.OPEN:
             raise MustRestart("died before the commit")
         transaction.end(commit=fate in (None, Fate.UNKNOWN_COMMITTED))

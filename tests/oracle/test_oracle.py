@@ -98,6 +98,10 @@ class TestSlot:
         between = [claim("a", 1, mobile="1"), claim("a", 2, name="m"), claim("a", 3, mobile="unchanged")]
         assert slot_of(between, [])["cells"] == {"name": {"value": "m"}, "mobile": "unchanged"}
 
+    def test_a_withdrawal_ends_the_older_value_of_an_unchanged_item(self) -> None:
+        between = [claim("a", 1, mobile="1"), claim("a", 2, "withdraw"), claim("a", 3, mobile="unchanged")]
+        assert slot_of(between, [])["cells"] == {"mobile": "unchanged"}
+
     def test_at_one_position_a_withdrawal_beats_a_row_and_a_row_beats_a_sweep(self) -> None:
         row = claim("a", 9, name="n")
         assert not slot_of([row, claim("a", 9, "withdraw")], [])["live"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.oracle.rows import Held, LeftOut, Network, is_named, left_out_of, records_of
+from tests.oracle.rows import Held, LeftOut, Network, claims_of, is_named, left_out_of, read_network, records_of, sent_by
 
 ZHANG = "11010519491231002X"  # the example of GB 11643 itself
 ACUTE_JOINED, ACUTE_SPLIT = "\u00e9", "e\u0301"
@@ -139,6 +139,13 @@ def test_a_class_that_the_catalogue_does_not_name_stays_at_home(declarations: Pa
     records = records_of(declarations, {"east/shop/card": [{"id": 1, "number": ZHANG, "dh": "1"}]})
     assert list(records["east"]["person"]) == [ZHANG]
     assert records["city"] == records["prov"] == {}
+
+
+def test_nothing_is_sent_to_a_node_in_its_path(declarations: Path) -> None:
+    network = read_network(declarations)
+    for path, receivers in ((("city",), {"prov", "east"}), (("prov", "city"), {"east"}), (("east", "city"), {"prov"})):
+        claim = next(held for held, _ in claims_of(network, {"east/police/resident": [resident()]}) if held).claim
+        assert {node for node, _ in sent_by(network, "city", [Held("person", ZHANG, path, claim)], frozenset())} == receivers
 
 
 @pytest.mark.parametrize("named", ["existence", "authority", "fallback", "compared"])

@@ -34,7 +34,8 @@ class AvroAndJson:
         self._decode = {name: decoder(schema) for name, schema in named.items()}
 
     def encode(self, name: str, datum: dict[str, Any]) -> bytes:
-        return name.encode() + b"\0" + self._encode.get(name, msgspec.json.encode)(datum)
+        body: bytes = self._encode[name](datum) if name in self._encode else msgspec.json.encode(datum)
+        return name.encode() + b"\0" + body
 
     def decode(self, framed: bytes) -> tuple[str, dict[str, Any]]:
         name, _, body = framed.partition(b"\0")

@@ -43,7 +43,7 @@ from tests.properties.histories import (
 from tests.properties.worlds import KEYS, World, worlds
 
 EVERYTHING = CAPTURED + UNREADABLE + SCOPED
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 """All of Unicode but surrogates, which UTF-8 has no bytes for."""
 
 
@@ -92,7 +92,7 @@ def test_a_history_that_was_wholly_heard_says_what_the_tables_say_at_the_end(
     history = play(world, operations_)
     rows = {(key, source, f"[{row}]"): cells for source, table in history.tables.items() for row, (key, cells) in table.rows.items()}
     events = arrange(history.events, arrival)
-    live = {}
+    live: dict[tuple[str, str, str], dict[str, Any]] = {}
     for key in KEYS:
         steps = steps_of(events, key)
         assert_is_the_oracles(world, key, steps, arrive(world, key, steps))
@@ -155,7 +155,7 @@ def signed(world: World, step: tuple[Any, ...]) -> tuple[Any, ...]:
 @st.composite
 def slots(draw: st.DrawFn, world: World) -> Any:
     """Any state of one slot: what some claims made of it, perhaps swept."""
-    slot = joined([claim_of(claim) for claim in draw(st.lists(wild_claims(world, world.sources[0]), min_size=1, max_size=4))])
+    slot = joined([claim_of(claim) for claim in draw(st.lists(wild_claims(world, world.sources[0]), min_size=1, max_size=6))])
     position = draw(st.none() | TINY)
     return slot if position is None else swept_at(slot, position)
 

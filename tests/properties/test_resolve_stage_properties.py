@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import given
 
-from tests.engine_adapter import FIRST_GENERATION, GENERATION
+from tests.engine_adapter import FIRST_VERSION
 from tests.oracle.claims import canonical, content_of, digest, finding_id, findings_of
 from tests.properties.histories import ARRIVALS, CAPTURED, SCOPED, UNREADABLE, arrange, claims_of, operations, play, steps_of, sweeps_of
 from tests.properties.lane import Lane
@@ -24,7 +24,7 @@ def test_batches_aborts_and_restarts_leave_what_the_oracle_says(world: World, op
         goldens = lane.goldens(key)
         assert (goldens[-1].content.canonical() if goldens else None) == (None if content is None else canonical(content))
         assert content is None or goldens[-1].digest == digest(content)
-        assert [golden.version for golden in goldens] == [FIRST_GENERATION * GENERATION + 1 + n for n in range(len(goldens))]
+        assert [golden.version for golden in goldens] == list(range(FIRST_VERSION, FIRST_VERSION + len(goldens)))
         assert all(one.digest != other.digest for one, other in pairwise(goldens))
         found = findings_of(world.entity, world.class_of, key, claims, sweeps)
         assert lane.standing(key) == {finding_id(world.entity["entity"], key, one) for one in found}
