@@ -68,7 +68,7 @@ class IngestStage(Stateless):
         except Undecodable as error:
             return [error.letter]
         outputs: list[Output] = []
-        for read in read_change(source, change, _epoch(record)):
+        for read in read_change(source, change, epoch_of(record)):
             if isinstance(read, DeadLetter):
                 outputs.append(read)
             elif isinstance(read, Sweep):
@@ -124,7 +124,8 @@ class IngestStage(Stateless):
         return None
 
 
-def _epoch(record: Record) -> int | None:
+def epoch_of(record: Record) -> int | None:
+    """The capture's epoch, from the header that the connector adds."""
     for name, value in record.headers:
         if name == EPOCH_HEADER and value and value.isdigit():
             return int(value)

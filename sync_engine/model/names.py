@@ -22,9 +22,10 @@ FAMILIES = (
     "receipt",
     "control",
     "cdc",
+    "beat",
     "heartbeat",
 )
-"""Every topic family: each has a file in topics/ and a function here."""
+"""Every topic family: each has a file in topics/ and a function here (beats are the cdc topics of heartbeat tables)."""
 
 
 def claim(node: str, entity: str) -> str:

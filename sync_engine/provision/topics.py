@@ -50,9 +50,13 @@ def _parked(declarations: Declarations, node: str) -> Iterator[str]:
 
 def _cdc(declarations: Declarations, node: str) -> Iterator[str]:
     for department in declarations.departments_of(node):
-        yield names.cdc(department, department.heartbeat_table)
         for source in department.sources:
             yield names.cdc(department, source.table)
+
+
+def _beats(declarations: Declarations, node: str) -> Iterator[str]:
+    for department in declarations.departments_of(node):
+        yield names.cdc(department, department.heartbeat_table)
 
 
 def _heartbeats(declarations: Declarations, node: str) -> Iterator[str]:
@@ -74,6 +78,7 @@ NAMES_OF: Mapping[str, NamesOf] = {
     "receipt": _one(names.receipt),
     "control": _one(names.control),
     "cdc": _cdc,
+    "beat": _beats,
     "heartbeat": _heartbeats,
 }
 

@@ -6,16 +6,21 @@ broker, and progress is what the groups have committed, so any number of worker 
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
+from sync_engine.ingest.capture import read_position
+from sync_engine.ingest.stage import epoch_of
+from sync_engine.ingest.values import Refused
 from sync_engine.model import names
 from sync_engine.model.alert import FIRING, Alert
+from sync_engine.model.claim import Position
 from sync_engine.model.declaration import Declarations
 from sync_engine.model.outcome import Emit
 from sync_engine.model.record import Record
 from sync_engine.model.stage import Codec, Undecodable
-from sync_engine.observe.cuts import GOLDEN, Cuts
+from sync_engine.observe.cuts import CLAIM, GOLDEN, Cuts
 from sync_engine.observe.lag import Lag, Seen, first_blocked, lag_of
+from sync_engine.observe.sweeps import Sweeps
 from sync_engine.observe.watch import LagWatch
 from sync_engine.runtime.exporter import Metrics
 from sync_engine.runtime.log import TopicPartition
@@ -63,6 +68,7 @@ class Observer:
         self._beat_topics = self._hops.beats()
         self._cut_topics = {names.cut(neighbour.name): neighbour.name for neighbour in self._hops.neighbours()}
         self._cuts = Cuts(self._hops.step_of)
+        self._sweeps = Sweeps()
         self._beat_ms: dict[str, int] = {}
         self._moved_ms: dict[tuple[str, str], int] = {}
         self._watch = LagWatch(self._node, clock.now_ms())
@@ -94,12 +100,19 @@ class Observer:
         emits = []
         for passed in self._cuts.advance(ends, lambda group: progress.get(group, {})):
             self._moved_ms[passed.source, passed.place] = now_ms
+            if passed.place == CLAIM and (position := self._sweeps.passed(passed.source, passed.watermark_ms)) is not None:
+                emits.extend(self._sweep(passed.source, position))
             datum = {"source": passed.source, "place": passed.place, "watermark_ms": passed.watermark_ms, "at_ms": now_ms}
             key = f"{passed.source}\x1f{passed.place}".encode()
             emits.append(Emit(names.cut(self._node.name), key, self._codec.encode("sync.wire.Cut", datum)))
         emits.extend(self._judge(now_ms))
         if emits:
             self._tail.write(emits)
+
+    @property
+    def from_beginning(self) -> frozenset[str]:
+        """Topics to be read from their beginning: alerts that fire, and snapshots that ended while nobody looked."""
+        return frozenset({names.alert(self._node.name), *self._beat_topics})
 
     def _read(self, record: Record) -> None:
         if record.value is None:
@@ -112,20 +125,40 @@ class Observer:
             if datum["place"] == f"edge.{self._node.name}" and datum["source"] in self._declarations.departments:
                 self._heard(datum["source"], datum["watermark_ms"])
         elif record.topic in self._beat_topics:
-            self._beat(self._beat_topics[record.topic], datum)
+            self._beat(self._beat_topics[record.topic], record, datum)
         else:
             self._alert(datum)
 
-    def _beat(self, source: str, change: Mapping[str, object]) -> None:
+    def _beat(self, source: str, record: Record, change: Mapping[str, Any]) -> None:
         after, origin = change.get("after"), change.get("source")
-        # A beat out of a snapshot is as old as the row, and says nothing of the rows that the snapshot has yet to read.
-        if isinstance(after, dict) and isinstance(origin, dict) and origin.get("snapshot") in (None, "false"):
-            self._heard(source, beat_ms(after["beat_at"]))
+        if not isinstance(after, dict) or not isinstance(origin, dict):
+            return
+        if origin.get("snapshot") in (None, "false"):
+            watermark_ms = beat_ms(after["beat_at"])
+            self._sweeps.beat(source, watermark_ms)
+            self._heard(source, watermark_ms)
+        elif origin["snapshot"] != "incremental":
+            # A beat out of a snapshot is as old as the row; what it tells is where the snapshot stands.
+            try:
+                self._sweeps.snapshot_read(source, read_position(origin, epoch_of(record)))
+            except Refused:
+                return
+
+    def _sweep(self, source: str, position: Position) -> list[Emit]:
+        """Sweeps of all the department's tables, into every partition of what they feed."""
+        emits: list[Emit] = []
+        for declared in self._declarations.departments[source].sources:
+            datum = {"source": declared.id, **dict(zip(("epoch", "phase", "major", "minor", "sub"), position, strict=True))}
+            value = self._codec.encode("sync.wire.Sweep", datum)
+            for entity in sorted({mapping.entity for mapping in declared.mappings}):
+                partitions = range(self._declarations.topics["claim"].partitions)
+                emits.extend(Emit(names.claim(self._node.name, entity), None, value, partition) for partition in partitions)
+        return emits
 
     def _heard(self, source: str, watermark_ms: int) -> None:
         self._beat_ms[source] = self._clock.now_ms()
         self._metrics.beat(source, self._beat_ms[source])
-        self._cuts.begin(source, "claim", watermark_ms)
+        self._cuts.begin(source, CLAIM, watermark_ms)
 
     def _alert(self, datum: Mapping[str, object]) -> None:
         alert = Alert(**datum)  # type: ignore[arg-type]

@@ -1,9 +1,11 @@
 """Reading topics without a group, and writing outside any transaction: for the observer, whose records repeat by nature.
 
-Beats and cuts are read from the end (an old one says nothing), alerts from the beginning (what fires must be known after a restart).
+The neighbours' cuts are read from the end (an old one says nothing), the rest from the beginning: what fires, and what was read by a
+snapshot, must be known after a restart.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import confluent_kafka as ck
 
@@ -55,7 +57,7 @@ class KafkaTail:
                 message.offset() or 0,
                 message.key(),
                 message.value(),
-                (),
+                _headers(message),
                 message.timestamp()[1],
             )
             for message in messages
@@ -90,3 +92,8 @@ class KafkaTail:
                 raise WorldFailure(f"topic {topic} is not there: {found.error.str()}")
             self._partitions[topic] = len(found.partitions)
         return self._partitions[topic]
+
+
+def _headers(message: ck.Message) -> tuple[tuple[str, bytes], ...]:
+    found: Any = message.headers() or ()
+    return tuple((name, value) for name, value in found if isinstance(value, bytes))

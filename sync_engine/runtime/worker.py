@@ -219,7 +219,7 @@ def _observing(worker: Worker) -> type[Service]:
 def _make_observer(worker: Worker) -> Observer:
     tail = KafkaTail(worker.settings.kafka.bootstrap, f"{worker.node}.observe", client=worker._client)
     observer = Observer(worker.declarations, worker.node, tail, worker.new_codec(), worker.clock, worker.metrics, worker.incomplete)
-    tail.start(observer.topics, from_beginning=lambda topic: topic == names.alert(worker.node))
+    tail.start(observer.topics, from_beginning=observer.from_beginning.__contains__)
     return observer
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 
 from sync_engine.model.declaration import Declarations, Department
-from sync_engine.provision.database import heartbeat_ddl, publication_ddl, quoted
+from sync_engine.provision.database import heartbeat_beat, heartbeat_ddl, publication_ddl, quoted
 from sync_engine.runtime.demo.people import REGION, Person
 
 ROLE = "capture"
@@ -74,6 +74,8 @@ class Departments:
             connection.execute(f"CREATE SCHEMA {schema}")
             connection.execute(table)
             connection.execute(heartbeat_ddl(department))
+            # There from the beginning: a snapshot's READ of it tells where the snapshot stands.
+            connection.execute(heartbeat_beat(department))
             connection.execute(f"GRANT USAGE ON SCHEMA {schema} TO {ROLE}")
             connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {ROLE}")
             connection.execute(f"GRANT INSERT, UPDATE ON {quoted(department.heartbeat_table)} TO {ROLE}")
