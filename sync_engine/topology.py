@@ -56,7 +56,8 @@ def resolve_stage(declarations: Declarations, node: str, entity: str, generation
     def to_neighbours(key: str, before: RecordState, after: RecordState, changed: Sequence[Claim]) -> list[Sent]:
         return route(routes, key, before, after, changed)
 
-    return ResolveStage(node, rules, generation, codec, to_neighbours)
+    neighbours = [neighbour.name for neighbour in declarations.neighbours(node)]
+    return ResolveStage(node, rules, generation, codec, neighbours, to_neighbours)
 
 
 @dataclass(frozen=True)

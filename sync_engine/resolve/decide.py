@@ -86,8 +86,8 @@ def _change(
     if standing is None:
         standing = list(resolve(rules, key, before.slots).findings) if before.slots else []
     found = list(resolved.findings)
-    raised = [finding for finding in found if finding not in standing]
-    cleared = [finding for finding in standing if finding not in found]
+    raised = [finding for finding in found if finding not in standing] if found else found
+    cleared = [finding for finding in standing if finding not in found] if standing else standing
     digest = resolved.content.digest()
     if digest == before.digest:
         after = RecordState(slots, before.version, digest, before.life_cycle, before.jurisdiction, before.left, found)

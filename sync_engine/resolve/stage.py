@@ -38,7 +38,7 @@ Route = Callable[[str, RecordState, RecordState, Sequence[Claim]], Sequence[Sent
 class ResolveStage:
     """Resolves one entity at one node."""
 
-    def __init__(self, node: str, rules: Rules, generation: int, codec: Codec, route: Route) -> None:
+    def __init__(self, node: str, rules: Rules, generation: int, codec: Codec, neighbours: Iterable[str], route: Route) -> None:
         self.name = f"resolve.{rules.entity}"
         self.inputs = (names.claim(node, rules.entity),)
         self._state_topic = names.state(node, rules.entity)
@@ -46,6 +46,7 @@ class ResolveStage:
         self._finding_topic = names.finding(node)
         self.changelogs = (self._state_topic, self._golden_topic)
         self.state_type: type | None = State
+        self._edge_topics = {neighbour: names.edge(node, neighbour, rules.entity) for neighbour in neighbours}
         self._node = node
         self._rules = rules
         self._generation = generation
@@ -101,23 +102,28 @@ class ResolveStage:
 
     def _emits(self, key: str, key_bytes: bytes, partition: int, change: Change, raw: bytes | None, now_ms: int) -> list[Output]:
         emits: list[Output] = []
-        values: dict[int, bytes] = {}
+        written: dict[int, tuple[bytes, bytes]] = {}
         for slot in change.slots:
-            value = values[id(slot)] = raw or self._codec.encode(self._claim_name, claim_to_datum(slot))
-            emits.append(Emit(self._state_topic, slot_key(key, slot), value, partition, _path_headers(slot.path, self._node)))
+            value = raw or self._codec.encode(self._claim_name, claim_to_datum(slot))
+            of_slot = slot_key(key, slot)
+            written[id(slot)] = (of_slot, value)
+            emits.append(Emit(self._state_topic, of_slot, value, partition, _path_headers(slot.path, self._node)))
         if change.golden is not None:
             golden = self._codec.encode(self._golden_name, golden_to_datum(change.golden))
             emits.append(Emit(self._golden_topic, key_bytes, golden, partition))
         for sent in self._route(key, change.before, change.after, change.slots):
             # A slot that changed has its bytes at hand; another slot of the record is encoded anew.
-            body = values.get(id(sent.slot)) or self._codec.encode(self._claim_name, claim_to_datum(sent.slot))
-            topic = names.edge(self._node, sent.neighbour, self._rules.entity)
-            emits.append(Emit(topic, slot_key(key, sent.slot), body, partition, _path_headers(sent.slot.path or self._node, "")))
+            of_slot, value = written.get(id(sent.slot)) or self._key_and_value(key, sent.slot)
+            path = _path_headers(sent.slot.path or self._node, "")
+            emits.append(Emit(self._edge_topics[sent.neighbour], of_slot, value, partition, path))
         for finding in change.raised:
             emits.append(self._finding(finding, True, now_ms))
         for finding in change.cleared:
             emits.append(self._finding(finding, False, now_ms))
         return emits
+
+    def _key_and_value(self, key: str, slot: Claim) -> tuple[bytes, bytes]:
+        return slot_key(key, slot), self._codec.encode(self._claim_name, claim_to_datum(slot))
 
     def _finding(self, finding: Finding, standing: bool, now_ms: int) -> Emit:
         datum = {

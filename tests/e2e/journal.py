@@ -36,7 +36,7 @@ class Journal:
         before = self._rows.get(source, {})
         after = {row_identity(primary_key, row): row for row in rows}
         for identity in {**before, **after}:
-            if before.get(identity) != after.get(identity):
+            if _filled(before.get(identity)) != _filled(after.get(identity)):
                 self._write(source, identity, before.get(identity), after.get(identity))
         self._rows[source] = after
 
@@ -102,3 +102,8 @@ class Journal:
         regions = self._regions.get(key, [])
         areas = {node: declared["region"] for node, declared in self._network.nodes.items()}
         return [node for node, area in areas.items() if any(lies_in(region, area) for region in regions) and not lies_in(regions[-1], area)]
+
+
+def _filled(row: Row | None) -> Row | None:
+    """Without what is NULL: a column that is added changes no row, and nothing is captured until somebody writes one."""
+    return None if row is None else {column: value for column, value in row.items() if value is not None}

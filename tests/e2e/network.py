@@ -1,7 +1,7 @@
 """The sample network for tests: databases, topics, connectors, three nodes as processes, one subscriber; asked and broken as users do.
 
-Everything goes through the doors that operations have: SQL, `sync-engine run`, the workers' addresses, Kafka, signals. A node that leaves by
-itself is started again, as a supervisor does; one that a test has stopped is not.
+Everything goes through the doors that operations have: SQL, `sync-engine run`, the workers' addresses, Kafka, signals. A node that leaves
+by itself is started again, as a supervisor does; one that a test has stopped is not.
 """
 
 import asyncio
@@ -242,7 +242,8 @@ class Network:
     def golden(self, node: str) -> dict[Key, Golden]:
         """The newest golden record of every key."""
         for record in self._readers[node].more():
-            assert record.key is not None and record.value is not None, "a golden record is never nulled"
+            assert record.key
+            assert record.value, "a golden record is never nulled"
             golden = golden_of_datum("natural_person", record.key.decode(), self.codec.decode(record.value)[1])
             before = self._golden[node].get(("natural_person", record.key.decode()))
             assert before is None or golden.version > before.version, f"{node}: version {golden.version} after {before.version}"

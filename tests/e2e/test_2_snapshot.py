@@ -58,7 +58,6 @@ def test_a_snapshot_is_interrupted_and_repeated_beside_open_transactions(network
     gone, changed = first.rows[-1], first.rows[-2]
     network.execute(SCHOOLS, "DELETE FROM edu.graduate WHERE certificate_no = %s", [gone])
     network.execute(SCHOOLS, "UPDATE edu.graduate SET level = 'MASTER' WHERE certificate_no = %s", [changed])
-    network.execute(SCHOOLS, "DELETE FROM edu.graduate WHERE certificate_no = %s", [f"ZZ{5001 + GRADUATES - 1:08d}"])
     late = open_transaction(network, 2, "AH00000072")
     network.stack.restart("connect")
     second = Snapshot.of(network, read_to_the_last(network, graduates))

@@ -77,7 +77,7 @@ class Lane:
     def start(self) -> None:
         entity = self.world.entity["entity"]
         rules = record_of(self.world.entity, self.world.class_of, "").rules
-        self.stage = ResolveStage(NODE, rules, FIRST_GENERATION, self.codec, lambda key, before, after, slot: ())
+        self.stage = ResolveStage(NODE, rules, FIRST_GENERATION, self.codec, (), lambda key, before, after, slot: ())
         self.topics = {"claim": names.claim(NODE, entity), "state": names.state(NODE, entity), "golden": names.golden(NODE, entity)}
         self.open()
 
