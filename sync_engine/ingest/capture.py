@@ -144,31 +144,40 @@ def _withdrawals(source: CompiledSource, before: Row | None, position: Position,
 
 def _assertions(source: CompiledSource, change: Row, position: Position) -> list[Keyed | DeadLetter]:
     after, before, commit_ms = change["after"], change.get("before"), _commit_ms(change)
-    unknown = sorted(set(after) - source.columns)
-    if unknown:
-        return [DeadLetter(Reason.UNKNOWN_COLUMN, f"{', '.join(unknown)}: neither mapped nor ignored")]
+    unknown = ", ".join(sorted(set(after) - source.columns))
     row = _row_id(source, after)
     read: list[Keyed | DeadLetter] = []
     for mapping in source.mappings:
-        read.extend(_assert(source, mapping, row, after, before, position, commit_ms))
+        for one in _assert(source, mapping, row, after, before, position, commit_ms, unknown):
+            if one not in read:  # the same letter for each mapping says no more
+                read.append(one)
     return read
 
 
 def _assert(
-    source: CompiledSource, mapping: CompiledMapping, row: str, after: Row, before: Row | None, position: Position, commit_ms: int
+    source: CompiledSource,
+    mapping: CompiledMapping,
+    row: str,
+    after: Row,
+    before: Row | None,
+    position: Position,
+    commit_ms: int,
+    unknown: str,
 ) -> list[Keyed | DeadLetter]:
     read: list[Keyed | DeadLetter] = []
-    moved_to: str | None = None
+    key: str | None = None
     try:
-        key = moved_to = read_key(mapping.key_type, after[mapping.key_column])
+        key = read_key(mapping.key_type, after[mapping.key_column])
+        if unknown:
+            raise Refused(Reason.UNKNOWN_COLUMN, f"{unknown}: neither mapped nor ignored")
         read.append((mapping.entity, key, _claim(source, mapping, row, after, position, commit_ms)))
     except Refused as refused:
-        read.append(DeadLetter(refused.reason, f"{mapping.name}: {refused.detail}"))
-        if moved_to is not None:
-            read.append((mapping.entity, moved_to, _in_error(source, mapping, row, position, commit_ms)))
+        read.append(DeadLetter(refused.reason, refused.detail if unknown else f"{mapping.name}: {refused.detail}"))
+        if key is not None:
+            read.append((mapping.entity, key, _in_error(source, mapping, row, position, commit_ms)))
     old_key = _old_key(mapping, before)
-    if old_key is not None and old_key != moved_to:
-        withdrawal = Claim(source.id, row, mapping.name, int(Kind.WITHDRAW), position, moved_to=moved_to, effective_ms=commit_ms)
+    if old_key is not None and old_key != key:
+        withdrawal = Claim(source.id, row, mapping.name, int(Kind.WITHDRAW), position, moved_to=key, effective_ms=commit_ms)
         read.insert(0, (mapping.entity, old_key, withdrawal))
     return read
 
@@ -187,6 +196,8 @@ def _claim(source: CompiledSource, mapping: CompiledMapping, row: str, after: Ro
     values: dict[str, Value] = {}
     unchanged = {}
     for item, column, read in mapping.items:
+        if column not in after:
+            raise Refused(Reason.MISSING_COLUMN, f"{column} is declared and not there")
         raw = after[column]
         if raw == UNAVAILABLE:
             unchanged[item] = (*position, int(Kind.ASSERT))

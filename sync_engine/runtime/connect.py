@@ -460,7 +460,10 @@ class ConnectClient:
                     return status
                 seen = f"{', '.join(sorted(status.states))}, {len(status.tasks)} task(s); {status.cause or 'no trace'}"
             if self._clock() >= end:
-                advice = "Read the trace in status(name); after the cause is gone, restart(name, only_failed=True)."
+                advice = (
+                    "Read the trace in status(name); after the cause is gone, restart(name, only_failed=True). Without a task yet: making"
+                    " the slot waits for the department's open transactions, pg_stat_activity tells whose; it goes on by itself."
+                )
                 raise ConnectorNotSettled(f"{name} is not {state} after {within_seconds:g} s", seen, advice)
             await self._sleep(poll_seconds)
 

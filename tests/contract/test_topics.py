@@ -2,6 +2,7 @@
 
 import pytest
 
+from sync_engine.runtime import topics
 from sync_engine.runtime.localstack import LocalStack
 from sync_engine.runtime.log import WorldFailure
 from sync_engine.runtime.topics import Offsets, TopicMismatch, create_topics
@@ -17,10 +18,10 @@ def kafka(broker: LocalStack) -> KafkaWorld:
 
 def test_topics_are_made_once(kafka: KafkaWorld) -> None:
     compacted, plain = kafka.name(), kafka.name()
-    topics = [(compacted, 3, {"cleanup.policy": "compact"}), (plain, 1, {})]
+    declared = [(compacted, 3, {"cleanup.policy": "compact"}), (plain, 1, {})]
 
-    create_topics(kafka.bootstrap, topics)
-    create_topics(kafka.bootstrap, topics)
+    create_topics(kafka.bootstrap, declared)
+    create_topics(kafka.bootstrap, declared)
 
     log = kafka.lane(kafka.name())
     assert (log.partitions(compacted), log.partitions(plain)) == (3, 1)
@@ -88,8 +89,11 @@ def test_a_pending_offset_is_not_waited_for(kafka: KafkaWorld) -> None:
     kafka.close()
 
 
-def test_a_broker_that_is_away_is_bad_weather() -> None:
+def test_a_broker_that_is_away_is_bad_weather(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topics, "_REQUEST_SECONDS", 0.5)
     with pytest.raises(WorldFailure):
         create_topics("127.0.0.1:1", [("topic", 1, {})])
     with pytest.raises(WorldFailure):
         Offsets("127.0.0.1:1").list_ends([("topic", 0)])
+    with pytest.raises(WorldFailure):
+        Offsets("127.0.0.1:1").group_offsets("group")

@@ -10,15 +10,19 @@ REGION_OF_THE_PLATFORM = "34"
 def assert_all_hold_what_is_owed(network: Network, within_seconds: float = 60.0) -> None:
     """Wait until all that was committed has passed everywhere; then compare every record of every node with the oracle's, by digest."""
     network.catch_up(within_seconds)
-    for node, owed in network.journal.owed().items():
-        golden = network.golden(node)
-        missing, unowed = owed.keys() - golden.keys(), golden.keys() - owed.keys()
-        assert not missing, f"{node} lacks {len(missing)} records, such as {sorted(missing)[:3]}"
-        assert not unowed, f"{node} holds {len(unowed)} records that nobody owes it, such as {sorted(unowed)[:3]}"
-        wrong = [key for key, content in owed.items() if golden[key].digest != digest(content)]
-        shown = [f"\n  owed {owed[key]}\n  held {golden[key].content.canonical().decode()}" for key in wrong[:3]]
-        assert not wrong, f"{node}: {len(wrong)} of {len(owed)} records differ{''.join(shown)}"
+    for node in network.nodes:
+        assert_holds_what_is_owed(network, node)
     _assert_the_platform_has_the_newest(network)
+
+
+def assert_holds_what_is_owed(network: Network, node: str) -> None:
+    owed, golden = network.journal.owed()[node], network.golden(node)
+    missing, unowed = owed.keys() - golden.keys(), golden.keys() - owed.keys()
+    assert not missing, f"{node} lacks {len(missing)} records, such as {sorted(missing)[:3]}"
+    assert not unowed, f"{node} holds {len(unowed)} records that nobody owes it, such as {sorted(unowed)[:3]}"
+    wrong = [key for key, content in owed.items() if golden[key].digest != digest(content)]
+    shown = [f"\n  owed {owed[key]}\n  held {golden[key].content.canonical().decode()}" for key in wrong[:3]]
+    assert not wrong, f"{node}: {len(wrong)} of {len(owed)} records differ{''.join(shown)}"
 
 
 def _assert_the_platform_has_the_newest(network: Network) -> None:

@@ -54,9 +54,9 @@ def test_rows_that_end_or_change_their_keys_arrive(network: Network) -> None:
     execute(POLICE, "UPDATE hj.t_czrk SET gmsfhm = %s WHERE rybh = 38", [third.id_number])
     execute(POLICE, "UPDATE hj.t_czrk SET gmsfhm = %s WHERE rybh = 38", [was])
     with network.commit(POLICE) as police:
-        row = police.execute("DELETE FROM hj.t_czrk WHERE rybh = 39 RETURNING gmsfhm").fetchone()
+        row = police.execute("DELETE FROM hj.t_czrk WHERE rybh = 39 RETURNING gmsfhm, xm").fetchone()
         assert row is not None
-        police.execute("INSERT INTO hj.t_czrk (rybh, gmsfhm, xm, hjqh) VALUES (39, %s, '王重来', '341502')", row)
+        police.execute("INSERT INTO hj.t_czrk (rybh, gmsfhm, xm, hjqh) VALUES (39, %s, %s, '341502')", row)
     execute(POLICE, "DELETE FROM hj.t_czrk WHERE rybh = 40")
     execute(POLICE, RESIDENT, _resident(more_people(1, 40)[0]))
     assert_all_hold_what_is_owed(network)

@@ -126,6 +126,7 @@ def test_a_column_that_nobody_declared_puts_aside_what_is_written_with_it(networ
 
 
 def test_nothing_of_it_is_in_a_log_or_a_metric(network: Network, bad: BadInput) -> None:
+    bad.letters()
     kept = b"".join(value for *_, value in bad.kept)
     assert [word for word in bad.words if word.encode() not in kept] == [], "every word was put aside"
     for node in network.nodes:
@@ -135,6 +136,6 @@ def test_nothing_of_it_is_in_a_log_or_a_metric(network: Network, bad: BadInput) 
             assert answer is not None
             said[path] = answer.content
         assert [(node, place, word) for place, text in said.items() for word in bad.words if word.encode() in text] == []
-        assert said["log"] and said["/metrics"]
+        assert all(said.values())
     for node in network.nodes.keys() - {COUNTY}:
         assert network.reader(names.dead(node)).more() == []
