@@ -72,14 +72,14 @@ class Cuts:
             for topic in self._step_of(source, place).topics
         }
 
-    def groups_wanted(self) -> set[str]:
-        """Groups whose progress the next `advance` will look at."""
-        return {
-            group
-            for (source, place), flight in self._flights.items()
-            if flight.watermark_ms is not None or flight.waiting_ms is not None
-            for group, _ in self._step_of(source, place).waits
-        }
+    def groups_wanted(self) -> dict[str, set[str]]:
+        """Group -> topics: the progress that the next `advance` will look at."""
+        wanted: dict[str, set[str]] = {}
+        for (source, place), flight in self._flights.items():
+            if flight.watermark_ms is not None or flight.waiting_ms is not None:
+                for group, topics in self._step_of(source, place).waits:
+                    wanted.setdefault(group, set()).update(topics)
+        return wanted
 
     def advance(self, ends: Offsets, progress: Callable[[str], Offsets]) -> list[Passed]:
         """Take the ends for the cuts that wait, and report those whose group has passed theirs.

@@ -16,7 +16,7 @@ from sync_engine.model.names import partition_of
 from sync_engine.model.outcome import Emit
 from sync_engine.model.record import Record
 from sync_engine.runtime.log import BatchAborted, MustRestart, OnPartitions, TopicPartition, WorldFailure
-from sync_engine.runtime.topics import Offsets
+from sync_engine.runtime.topics import Offsets, committed_offsets
 
 logger = logging.getLogger(__name__)
 
@@ -140,17 +140,10 @@ class KafkaLog:
         if not partitions:
             return {}
         begins = self._offsets.list_begins(partitions)
-        try:
-            # require_stable comes with read_committed: an open transaction's offsets are waited for, as long as it can be open.
-            answers = self._consumer.committed(
-                [ck.TopicPartition(topic, partition) for topic, partition in partitions], self._transaction_seconds + _REQUEST_SECONDS
-            )
-        except ck.KafkaException as failure:
-            raise _failure("the group's offsets are not to be had", failure) from failure
+        # require_stable comes with read_committed: an open transaction's offsets are waited for, as long as it can be open.
+        wanted = [ck.TopicPartition(topic, partition) for topic, partition in partitions]
         found = {}
-        for answer in answers:
-            if answer.error is not None:
-                raise WorldFailure(f"the group's offset of {answer.topic}/{answer.partition} is not to be had: {answer.error.str()}")
+        for answer in committed_offsets(self._consumer, wanted, self._transaction_seconds + _REQUEST_SECONDS):
             begin = begins[answer.topic, answer.partition]
             if 0 <= answer.offset < begin:
                 logger.error(

@@ -36,7 +36,7 @@ class Tail(Protocol):
 
     def ends(self, topics: Sequence[str]) -> Mapping[TopicPartition, int]: ...
 
-    def committed(self, group: str) -> Mapping[TopicPartition, int]: ...
+    def committed(self, group: str, topics: Sequence[str]) -> Mapping[TopicPartition, int]: ...
 
 
 class Clock(Protocol):
@@ -95,7 +95,7 @@ class Observer:
         for record in self._tail.poll(timeout_seconds):
             self._read(record)
         ends = self._tail.ends(sorted(self._cuts.topics_wanted()))
-        progress = {group: self._tail.committed(group) for group in self._cuts.groups_wanted()}
+        progress = {group: self._tail.committed(group, sorted(topics)) for group, topics in self._cuts.groups_wanted().items()}
         now_ms = self._clock.now_ms()
         emits = []
         for passed in self._cuts.advance(ends, lambda group: progress.get(group, {})):

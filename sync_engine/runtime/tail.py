@@ -75,12 +75,14 @@ class KafkaTail:
         """The ends of committed records of all partitions of the topics."""
         return self._offsets.list_ends([(topic, partition) for topic in topics for partition in range(self._count(topic))])
 
-    def committed(self, group: str) -> Mapping[TopicPartition, int]:
-        return self._offsets.group_offsets(group)
+    def committed(self, group: str, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
+        """The group's committed offsets of these topics; a partition that it never committed is missing."""
+        return self._offsets.group_offsets(group, [(topic, partition) for topic in topics for partition in range(self._count(topic))])
 
     def close(self) -> None:
         self._producer.flush(_REQUEST_SECONDS)
         self._consumer.close()
+        self._offsets.close()
 
     def _count(self, topic: str) -> int:
         if topic not in self._partitions:

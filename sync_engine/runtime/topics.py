@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 import confluent_kafka as ck
@@ -23,6 +24,8 @@ _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 
 _REQUEST_SECONDS = 10.0
+_MOVING = frozenset({ck.KafkaError.NOT_COORDINATOR, ck.KafkaError.COORDINATOR_LOAD_IN_PROGRESS, ck.KafkaError.COORDINATOR_NOT_AVAILABLE})
+"""A group's coordinator is changing brokers, or its topic has just been made. The client does not wait for that by itself."""
 _VISIBLE_SECONDS = 15.0
 """How long a broker may take until it tells of a topic that the controller has just made."""
 
@@ -94,16 +97,28 @@ def _wait_until_visible(admin: AdminClient, wanted: Mapping[str, int]) -> None:
 
 
 class Offsets:
-    """Where partitions begin and end and where a group stands, in batches. Keep one: it holds a connection. For any one thread."""
+    """Where partitions begin and end and where groups stand, in batches. Keep one: it holds connections. For one thread."""
 
     def __init__(self, bootstrap: str, *, client: Mapping[str, str] | None = None) -> None:
+        self._common = {**(client or {}), "bootstrap.servers": bootstrap}
         self._admin = _admin(bootstrap, client)
+        self._groups: dict[str, ck.Consumer] = {}
+        self._asked: dict[TopicPartition, None] = {}
 
-    def group_offsets(self, group: str) -> dict[TopicPartition, int]:
-        """The next offsets the group has committed, of every partition it ever committed. An open transaction's are not waited for."""
-        asked = self._admin.list_consumer_group_offsets([ck.ConsumerGroupTopicPartitions(group)], request_timeout=_REQUEST_SECONDS)
-        answer = _result(f"the offsets of group {group}", asked[group])
-        return {(each.topic, each.partition): each.offset for each in answer.topic_partitions if each.error is None and each.offset >= 0}
+    def group_offsets(self, group: str, partitions: Sequence[TopicPartition] | None = None) -> dict[TopicPartition, int]:
+        """The next offsets the group has committed, where it has. An open transaction's are not waited for.
+
+        `partitions` None: all that this object was ever asked about.
+        """
+        wanted = [ck.TopicPartition(topic, partition) for topic, partition in (self._asked if partitions is None else partitions)]
+        if not wanted:
+            return {}
+        asker = self._groups.get(group)
+        if asker is None:
+            asker = self._groups[group] = ck.Consumer({**self._common, **_asking(group)})
+        asker.poll(0)  # its log lines
+        answers = committed_offsets(asker, wanted, _REQUEST_SECONDS)
+        return {(each.topic, each.partition): each.offset for each in answers if each.offset >= 0}
 
     def list_ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Where a reader of committed records can get to now: open transactions, and what stands behind them, do not count."""
@@ -121,12 +136,54 @@ class Offsets:
         if not partitions:
             return {}
         self._admin.poll(0)  # its log lines
+        self._asked.update(dict.fromkeys(partitions))
         asked = self._admin.list_offsets(
             {ck.TopicPartition(topic, partition): spec for topic, partition in partitions},
             isolation_level=isolation,
             request_timeout=_REQUEST_SECONDS,
         )
-        return {(at.topic, at.partition): _result(f"the offset of {at.topic}/{at.partition}", each).offset for at, each in asked.items()}
+        try:
+            return {
+                (at.topic, at.partition): _result(f"the offset of {at.topic}/{at.partition}", each).offset for at, each in asked.items()
+            }
+        except WorldFailure:
+            # A broker that was started again leads in a new epoch (FENCED_LEADER_EPOCH): the client asks in the old one until it looks.
+            with suppress(ck.KafkaException):
+                self._admin.list_topics(timeout=_REQUEST_SECONDS)
+            raise
+
+    def close(self) -> None:
+        for asker in self._groups.values():
+            asker.close()
+        self._groups.clear()
+
+
+def committed_offsets(asker: ck.Consumer, partitions: list[ck.TopicPartition], seconds: float) -> list[ck.TopicPartition]:
+    """The offsets of the consumer's group, below zero where it has none. Waits while the coordinator moves. WorldFailure."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            answers = asker.committed(partitions, max(deadline - time.monotonic(), 0.1))
+            break
+        except ck.KafkaException as failure:
+            if failure.args[0].code() not in _MOVING or time.monotonic() > deadline:
+                raise WorldFailure(f"the broker does not tell the group's offsets: {failure.args[0].str()}") from failure
+        time.sleep(0.05)
+    for answer in answers:
+        if answer.error is not None:
+            raise WorldFailure(f"the group's offset of {answer.topic}/{answer.partition} is not to be had: {answer.error.str()}")
+    return answers
+
+
+def _asking(group: str) -> dict[str, Any]:
+    """A consumer that joins nothing: the admin client's own request for a group's offsets crashes the process while a coordinator moves."""
+    return {
+        "group.id": group,
+        "isolation.level": "read_uncommitted",  # what is committed now; read_committed would wait for open transactions
+        "enable.auto.commit": False,
+        "allow.auto.create.topics": False,
+        "logger": logger,
+    }
 
 
 def _result(what: str, asked: "Future[Any]") -> Any:

@@ -10,6 +10,7 @@ import yaml
 from sync_engine import declared
 from sync_engine.model.claim import Claim, Kind, Position
 from sync_engine.model.declaration import Declarations, Demand, Department, EntityType, Node, RowMapping, Source, Subscriber, Title
+from tests.cases.casefile import ANY, Named
 from tests.engine_adapter import entity_of
 
 HERE = Path(__file__).parent
@@ -69,8 +70,12 @@ def _line(node: str | None) -> list[str]:
     return line
 
 
-CLAIM: dict[str, Any] = dict.fromkeys((*KINDS, "row", "at", "withheld", "unchanged", "moved_to"))
-"""The words of a claim in a case, `says` apart; their shapes are set by who uses them."""
+CLAIM: dict[str, Any] = {
+    **dict.fromkeys((*KINDS, "row", "moved_to"), ANY),
+    **dict.fromkeys(("at", "withheld", "unchanged"), [ANY]),
+    "says": Named(ANY),
+}
+"""The shape of a claim in a case: as in the cases of resolve."""
 
 
 def claim_of(written: dict[str, Any], path: str, position: Position) -> Claim:

@@ -177,13 +177,19 @@ class FlushableStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._store = RocksStore(path)
+        self._is_open = True
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def flush(self) -> None:
+    def close(self) -> None:
+        self._is_open = False
         self._store.close()
-        self._store = RocksStore(self._path)
+
+    def flush(self) -> None:
+        if self._is_open:
+            self._store.close()
+            self._store = RocksStore(self._path)
 
 
 class Stumbling:
@@ -223,8 +229,8 @@ def make_loop(orders: Orders, told: Told) -> BatchLoop:
         return stores[partition]
 
     def flush() -> None:
-        for partition in {partition for _, partition in loop.partitions} or stores:
-            stores[partition].flush()
+        for store in stores.values():
+            store.flush()
 
     told.flush = flush
     stage: Any = resolve_stage(declarations, orders.node, ENTITY["entity"], 1, AvroCodec(SchemaRegistry(orders.registry), schemas))
@@ -280,16 +286,12 @@ def leave(why: str) -> NoReturn:
     os._exit(EXIT_RESTART)
 
 
-_OUT = os.fdopen(os.dup(1), "w")
-"""The test's own channel: what is logged must not come between."""
-
-
 def say(line: str) -> None:
-    _OUT.write(line.replace("\n", " ") + "\n")
-    _OUT.flush()
+    os.write(_TEST, line.replace("\n", " ").encode() + b"\n")
 
 
 if __name__ == "__main__":
-    os.dup2(2, 1)
+    _TEST = os.dup(1)
+    os.dup2(2, 1)  # what is logged must not come between
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     run(msgspec.json.decode(sys.argv[1], type=Orders))

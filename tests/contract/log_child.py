@@ -5,11 +5,12 @@ python -m tests.contract.log_child BOOTSTRAP GROUP TRANSACTIONAL_ID SOURCE TARGE
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 
 from sync_engine.model.outcome import Emit
 from sync_engine.runtime.kafka import KafkaLog
 from sync_engine.runtime.log import BatchAborted, MustRestart
-from tests.contract.log_worlds import PATIENCE_SECONDS, Lane, take, until
+from tests.contract.log_worlds import PATIENCE_SECONDS, Lane, lost_its_place, take, until
 
 
 class StepByStep(KafkaLog):
@@ -20,18 +21,12 @@ class StepByStep(KafkaLog):
         step("produced")
         super()._end_transaction()
 
-    def wait_until_it_knows(self) -> None:
-        """Its own threads heard that the group has thrown it out; the lane did not, since it does not take."""
-        member = self._member
-        assert member
-        until(lambda: member not in self._consumer.consumer_group_metadata(), "the news of its loss")
-
 
 def step(say: str) -> None:
     print(say, flush=True)
     command = sys.stdin.readline().strip()
     if command == "when you know":
-        log.wait_until_it_knows()
+        until(partial(lost_its_place, log), "the end of its membership")
     elif command != "go on":
         sys.exit(f"told to {command!r}")
 

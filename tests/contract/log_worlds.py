@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import count
 from typing import Any, Protocol
 from uuid import uuid4
@@ -157,7 +158,7 @@ class KafkaWorld:
         self.offsets = Offsets(bootstrap)
         self._run = uuid4().hex[:8]
         self._names = count()
-        self._lanes: dict[KafkaLog, str] = {}
+        self._lanes: list[KafkaLog] = []
 
     def name(self) -> str:
         return f"{self._run}.{next(self._names)}"
@@ -178,7 +179,7 @@ class KafkaWorld:
             transaction_timeout_ms=SESSION_MS,
             max_poll_interval_ms=SESSION_MS,
         )
-        self._lanes[log] = group
+        self._lanes.append(log)
         return log
 
     def writer(self) -> Writer:
@@ -187,17 +188,18 @@ class KafkaWorld:
     def throw_out(self, log: Log) -> None:
         """By not taking for longer than its interval: its own threads leave the group then."""
         assert isinstance(log, KafkaLog)
-        group = self._lanes[log]
-        members = self._members(group)
-        until(lambda: self._members(group) < members, "one member less")
-
-    def _members(self, group: str) -> int:
-        described = self.offsets._admin.describe_consumer_groups([group], request_timeout=10)[group].result()
-        return len(described.members)
+        until(partial(lost_its_place, log), "the end of its membership")
 
     def close(self) -> None:
         for log in self._lanes:
             log.close()
+        self.offsets.close()
+
+
+def lost_its_place(log: KafkaLog) -> bool:
+    """Its own threads gave up its membership; the lane has not heard of it, since it does not take."""
+    assert log._member
+    return log._member not in log._consumer.consumer_group_metadata()
 
 
 class Child:

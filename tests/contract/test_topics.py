@@ -49,12 +49,17 @@ def test_a_config_that_the_broker_refuses_is_said(kafka: KafkaWorld) -> None:
 
 def test_offsets_of_a_group_are_all_that_it_committed(kafka: KafkaWorld) -> None:
     one, two, group = kafka.topic(2), kafka.topic(), kafka.name()
-    assert kafka.offsets.group_offsets(group) == {}
+    partitions = [(one, 0), (one, 1), (two, 0)]
+    assert kafka.offsets.group_offsets(group, partitions) == {}
     log = Lane(kafka.lane(group), [one, two]).join(3).log
     log.commit([], {(one, 1): 0})
-    log.commit([], {(two, 0): 0, (one, 1): 0})
+    log.commit([], {(two, 0): 5, (one, 1): 7})
 
-    assert kafka.offsets.group_offsets(group) == {(one, 1): 0, (two, 0): 0}
+    assert kafka.offsets.group_offsets(group, partitions) == {(one, 1): 7, (two, 0): 5}
+    assert kafka.offsets.group_offsets(group, [(one, 0)]) == {}
+    assert kafka.offsets.group_offsets(group) == {}
+    kafka.offsets.list_ends([(one, 1)])
+    assert kafka.offsets.group_offsets(group) == {(one, 1): 7}
     kafka.close()
 
 
@@ -82,10 +87,10 @@ def test_a_pending_offset_is_not_waited_for(kafka: KafkaWorld) -> None:
     writer = kafka.writer()
     writer.move(group, {(source, 0): 2})
 
-    assert kafka.offsets.group_offsets(group) == {(source, 0): 1}
+    assert kafka.offsets.group_offsets(group, [(source, 0)]) == {(source, 0): 1}
     writer.end(True)
     assert log.committed([(source, 0)]) == {(source, 0): 2}
-    assert kafka.offsets.group_offsets(group) == {(source, 0): 2}
+    assert kafka.offsets.group_offsets(group, [(source, 0)]) == {(source, 0): 2}
     kafka.close()
 
 
@@ -96,4 +101,4 @@ def test_a_broker_that_is_away_is_bad_weather(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(WorldFailure):
         Offsets("127.0.0.1:1").list_ends([("topic", 0)])
     with pytest.raises(WorldFailure):
-        Offsets("127.0.0.1:1").group_offsets("group")
+        Offsets("127.0.0.1:1").group_offsets("group", [("topic", 0)])

@@ -60,6 +60,7 @@ class Network:
         self.left: list[tuple[str, int | None]] = []
         """(node, exit code) of every node process that left by itself."""
         self._held: set[str] = set()
+        self._logged: dict[str, int] = {}
         self._golden: dict[str, dict[Key, Golden]] = {node: {} for node in self.declarations.nodes}
         self._readers = {node: self.reader(names.golden(node, "natural_person")) for node in self.declarations.nodes}
         self.codec = AvroCodec(SchemaRegistry(stack.endpoints.registry), all_schemas(self.declarations))
@@ -81,10 +82,17 @@ class Network:
         for node in self.declarations.nodes:
             file = address_file(self.home / "state", node, "0")
             self.nodes[node] = Child(f"node {node}", self.command("run", "--node", node), self.log_of(node), file.exists)
-            self.nodes[node].start()
+            self._start(node)
         asyncio.run(apply_connectors(self.declarations, self.settings, tuple(self.declarations.departments.values())))
         for child in self.nodes.values():
             child.wait_ready(90)
+
+    def _start(self, node: str) -> None:
+        # An address of the process before would be asked in vain.
+        address_file(self.home / "state", node, "0").unlink(missing_ok=True)
+        log = self.log_of(node)
+        self._logged[node] = log.stat().st_size if log.exists() else 0
+        self.nodes[node].start()
 
     def stop(self) -> None:
         for child in self.nodes.values():
@@ -167,6 +175,11 @@ class Network:
         """Lag by source at a place of a node."""
         return {lag["source"]: lag for lag in self.status(node)["lags"] if lag["place"] == place}
 
+    def states(self) -> set[str]:
+        """The states of every source at every place of every node; "no answer" for a node that gives none."""
+        statuses = [self.status(node)["lags"] for node in self.nodes]
+        return {lag["state"] for lags in statuses for lag in lags} | {"no answer" for lags in statuses if not lags}
+
     def metric(self, node: str, name: str, **labels: str) -> float | None:
         """The value of one time series of /metrics."""
         answer = self.ask(node, "/metrics")
@@ -193,16 +206,16 @@ class Network:
         for node, child in self.nodes.items():
             if node not in self._held and not child.running:
                 self.left.append((node, child.exit_code))
-                child.start()
+                self._start(node)
 
-    def catch_up(self, within_seconds: float = 60.0, nodes: Sequence[str] = ()) -> None:
-        """Wait until everything committed before now is applied at every place of these nodes (or of all)."""
+    def catch_up(self, within_seconds: float = 60.0, nodes: Sequence[str] = (), sources: Sequence[str] = ()) -> None:
+        """Wait until everything committed before now is applied at every place: of all nodes and sources, or of these."""
         now_ms = self.database_now_ms()
 
         def behind() -> list[str]:
             found = []
             for node in nodes or self.nodes:
-                lags = self.status(node)["lags"]
+                lags = [lag for lag in self.status(node)["lags"] if not sources or lag["source"] in sources]
                 found += [f"{node} {lag['place']} of {lag['source']}" for lag in lags if (lag["watermark_ms"] or 0) < now_ms]
                 found += [] if lags else [f"{node} says nothing"]
             return found
@@ -219,6 +232,10 @@ class Network:
             lines.append(child.log_tail())
         return "\n".join([*lines, f"left by themselves: {self.left}"])
 
+    def log_since_start(self, node: str) -> str:
+        """What the node's process has logged since it was last started."""
+        return self.log_of(node).read_bytes()[self._logged[node] :].decode(errors="replace")
+
     # --- breaking and mending nodes ---
 
     def hold(self, node: str) -> Child:
@@ -228,11 +245,10 @@ class Network:
 
     def release(self, node: str) -> None:
         self._held.discard(node)
-        child = self.nodes[node]
-        child.signal(signal.SIGCONT)
-        if not child.running:
-            address_file(self.home / "state", node, "0").unlink(missing_ok=True)
-            child.start()
+        if self.nodes[node].running:
+            self.nodes[node].signal(signal.SIGCONT)
+        else:
+            self._start(node)
 
     # --- what stands in the logs ---
 

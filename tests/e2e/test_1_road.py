@@ -1,8 +1,11 @@
 """The road: what departments commit by SQL is what every node holds in the end and what the subscriber was told, whatever the SQL was."""
 
 from datetime import date
+from typing import Any
 
 import pytest
+
+from sync_engine.runtime.demo.people import Person
 
 from tests.e2e.network import INSURANCE, PEOPLE, POLICE, SCHOOLS, Network, more_people
 from tests.e2e.oracle_check import assert_all_hold_what_is_owed
@@ -29,10 +32,10 @@ def test_ordinary_changes_arrive(network: Network) -> None:
     one, two, three = more_people(3, PEOPLE + 1)
     with network.commit(POLICE) as police:
         for person in (one, two):
-            police.execute(RESIDENT, _resident(person))
+            police.execute(RESIDENT, resident_row(person))
     with network.commit(INSURANCE) as insurance:
         for person in (two, three):
-            insurance.execute(INSURED, _insured(person))
+            insurance.execute(INSURED, insured_row(person))
     # A department corrects what it had wrong, in two steps, and takes a third one back.
     execute(SCHOOLS, "UPDATE edu.graduate SET level = 'MASTER', graduated_on = '2020-07-01' WHERE certificate_no = 'AH00000030'")
     execute(SCHOOLS, "UPDATE edu.graduate SET level = 'BACHELOR' WHERE certificate_no = 'AH00000030'")
@@ -58,7 +61,7 @@ def test_rows_that_end_or_change_their_keys_arrive(network: Network) -> None:
         assert row is not None
         police.execute("INSERT INTO hj.t_czrk (rybh, gmsfhm, xm, hjqh) VALUES (39, %s, %s, '341502')", row)
     execute(POLICE, "DELETE FROM hj.t_czrk WHERE rybh = 40")
-    execute(POLICE, RESIDENT, _resident(more_people(1, 40)[0]))
+    execute(POLICE, RESIDENT, resident_row(more_people(1, 40)[0]))
     assert_all_hold_what_is_owed(network)
 
 
@@ -85,16 +88,16 @@ def test_a_table_that_is_emptied_and_filled_again_arrives(network: Network) -> N
         schools.cursor().executemany("INSERT INTO edu.graduate VALUES (%s, %s, %s, %s)", rows[len(rows) // 4 :])
     with network.commit(INSURANCE) as insurance, insurance.cursor().copy("COPY si.ac01 FROM STDIN") as copy:
         for person in more_people(300, 1001):
-            copy.write_row((*_insured(person), "2026-01-08 00:00:00+08"))
-    thousand = [value for person in more_people(1000, 2001) for value in _resident(person)]
+            copy.write_row((*insured_row(person), "2026-01-08 00:00:00+08"))
+    thousand = [value for person in more_people(1000, 2001) for value in resident_row(person)]
     head, _, values = RESIDENT.rpartition(" VALUES ")
     network.execute(POLICE, f"{head} VALUES {','.join([values] * 1000)}", thousand)
     assert_all_hold_what_is_owed(network, 90)
 
 
-def _resident(one):
+def resident_row(one: Person) -> tuple[Any, ...]:
     return (one.number, one.id_number, one.name, one.sex, one.birth_date, "汉族", "341502", one.address, one.moved_in_on, one.mobile)
 
 
-def _insured(one):
+def insured_row(one: Person) -> tuple[Any, ...]:
     return (one.number, one.id_number, one.name, one.sex, one.birth_date, one.mobile, one.employer, "1", one.insured_since)

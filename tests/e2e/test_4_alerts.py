@@ -65,7 +65,7 @@ def test_neither_the_first_load_nor_ordinary_changes_raised_a_conflict(network: 
 
 
 def test_an_ordinary_change_two_seconds_apart_raises_nothing_and_an_idle_network_stays_caught_up(network: Network) -> None:
-    network.wait("all is caught up", lambda: states(network) == {"caught_up"}, 30)
+    network.wait("all is caught up", lambda: network.states() == {"caught_up"}, 30)
     raised, opened = alerts(network).from_now(), cases(network).from_now()
     network.execute(POLICE, "UPDATE hj.t_czrk SET xm = '王新名' WHERE rybh = 62")
     time.sleep(2)
@@ -81,12 +81,6 @@ def test_an_ordinary_change_two_seconds_apart_raises_nothing_and_an_idle_network
     for node in TIERS:
         assert raised.at(node) == []
         assert [case for case in opened.at(node) if case["state"] != "pending"] == []
-
-
-def states(network: Network) -> set[str]:
-    return {lag["state"] for node in TIERS for lag in network.status(node)["lags"]} | {
-        "no answer" for node in TIERS if not network.status(node)["lags"]
-    }
 
 
 def test_a_disagreement_is_one_case_of_its_owner_until_the_source_is_corrected(network: Network) -> None:
@@ -131,7 +125,7 @@ def test_a_frozen_tier_is_one_alert_for_each_source_behind_it(network: Network) 
         network.wait("its silence is seen", lambda: {lag["state"] for lag in network.lags(COUNTY).values()} == {"caught_up", "dark"}, 20)
     finally:
         network.release(CITY)
-    network.wait("all is caught up again", lambda: states(network) == {"caught_up"}, 60)
+    network.wait("all is caught up again", lambda: network.states() == {"caught_up"}, 60)
     network.wait("all alerts are gone", lambda: all(network.status(node)["alerts"] == [] for node in TIERS), 10)
     for node, sources in behind_it.items():
         once = {(status, f"tier_lag/{node}/{source}"): 1 for source in sources for status in ("firing", "resolved")}

@@ -21,7 +21,7 @@ class FakeCodec(AvroCodec):
     def encode_foreign(self, name: str, datum: Datum) -> bytes:
         """The bytes of a writer that has a schema of its own: the one that this datum follows from."""
         schema = {"namespace": "foreign", **_schema_of(name, datum)}
-        schema_id = self.registry.register(f"foreign.{name}"(schema))
+        schema_id = self.registry.register(f"foreign.{name}", json.dumps(schema))
         return MAGIC + schema_id.to_bytes(4, "big") + encoder(schema)(datum)
 
 

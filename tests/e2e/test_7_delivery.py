@@ -1,0 +1,35 @@
+"""A subscriber that is away gets the newest version of every record when it is back, in rising order, also past a killed node."""
+
+import pytest
+
+from sync_engine.model import names
+from tests.e2e.network import PLATFORM, POLICE, PROVINCE, Network
+from tests.e2e.oracle_check import assert_all_hold_what_is_owed
+
+pytestmark = pytest.mark.stack
+
+
+def test_what_a_failing_subscriber_misses_is_parked_and_comes_later(network: Network) -> None:
+    network.subscriber.fail(503)
+    try:
+        for mark in ("1", "0", "1"):
+            network.execute(POLICE, "UPDATE hj.t_czrk SET swbz = %s WHERE rybh BETWEEN 65 AND 94", [mark])
+            network.catch_up()
+        network.wait("all of them are seen to be parked", lambda: parked(network) == 30, 20)
+        assert network.metric(PROVINCE, "syncengine_delivery_pending", subscriber="credit_platform") == 30
+        assert {lag["state"] for lag in network.lags(PROVINCE, PLATFORM).values()} <= {"behind", "stalled"}
+        kept = network.reader(names.parked(PROVINCE, "credit_platform")).more()
+        assert len({record.key for record in kept if record.value is not None}) == 30
+
+        network.nodes[PROVINCE].kill()
+        network.execute(POLICE, "UPDATE hj.t_czrk SET swbz = '0' WHERE rybh BETWEEN 80 AND 99")
+        network.wait("the parked are known again", lambda: parked(network) == 35, 60)
+    finally:
+        network.subscriber.work()
+    # One probe goes first, a minute after the last failure at most.
+    network.wait("nothing is parked", lambda: parked(network) == 0, 90)
+    assert_all_hold_what_is_owed(network)
+
+
+def parked(network: Network) -> int:
+    return max((lag["incomplete"] for lag in network.lags(PROVINCE, PLATFORM).values()), default=0)
