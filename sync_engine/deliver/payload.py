@@ -48,7 +48,7 @@ def body_of(subscriber: Subscriber, golden: Golden, event: str) -> bytes:
         "life_cycle": content.life_cycle,
         "moved_to": content.moved_to,
         "items": items,
-        "sources": golden.sources,
+        "sources": {item: source for item, source in golden.sources.items() if item in items},
     }
     return msgspec.json.encode(
         {

@@ -147,6 +147,8 @@ def _converter(which: str, registry_url: str) -> dict[str, str]:
         "as-confluent": "true",
         "use-id": "contentId",
         "headers.enabled": "false",
+        # A schema that is known is used on while the registry is away; by default the task fails at the next refresh.
+        "fault-tolerant-refresh": "true",
     }
     return {
         prefix: "io.apicurio.registry.utils.converter.AvroConverter",

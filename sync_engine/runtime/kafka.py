@@ -368,7 +368,7 @@ def _read_to(reader: ck.Consumer, partition: TopicPartition, end: int, patience_
     at = -1
     moved = time.monotonic()
     while at < end:
-        messages = reader.consume(1, 0.1)
+        messages = reader.consume(1, 0.02)  # short: what stands last is a marker, and no marker ends the wait
         if messages:
             messages += reader.consume(_READ_BATCH - 1, 0)
         records = []
@@ -385,12 +385,12 @@ def _read_to(reader: ck.Consumer, partition: TopicPartition, end: int, patience_
             elif error is not None and (error.fatal() or error.code() in _FOR_A_PERSON):
                 raise WorldFailure(f"{topic}/{number} cannot be read: {error.name()}: {error.str()}")
         at = max(at, reader.position([ck.TopicPartition(topic, number)])[0].offset)
-        if at > before:
-            moved = time.monotonic()
-        elif time.monotonic() - moved > patience_seconds:
-            raise WorldFailure(f"{topic}/{number} stands at {at} since {patience_seconds:g} s, {end} is wanted")
         if records:
             yield records
+        if at > before:
+            moved = time.monotonic()  # after the yield: the caller's time is not the broker's
+        elif time.monotonic() - moved > patience_seconds:
+            raise WorldFailure(f"{topic}/{number} stands at {at} since {patience_seconds:g} s, {end} is wanted")
 
 
 # --- what is asked of librdkafka. Everything that matters is said, also where it is the default. ---

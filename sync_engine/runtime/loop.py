@@ -281,18 +281,25 @@ class BatchLoop:
         self._log.commit(emits, dict(self._next))
         self._committed.update(self._next)
         self._last_commit_ms = self._clock.now_ms()
-        self._apply(self._last_commit_ms)
+        for overlay in self._overlays.values():
+            overlay.apply({})
         self._watch.committed(self.stage.name, len(records), len(emits), letters)
+        self._note_offsets(self._last_commit_ms)
 
-    def _apply(self, now_ms: int) -> None:
+    def _note_offsets(self, now_ms: int) -> None:
         # What was written since the noted offset is folded in once more at a restore, which changes nothing: so the ends of the changelogs
-        # are asked for now and then only. We are the one writer of these partitions, and all that we wrote is committed by now.
-        noted: dict[TopicPartition, int] = {}
-        if self._overlays and now_ms - self._noted_ms > NOTE_OFFSETS_MS:
+        # are asked for now and then only. We are the one writer of these partitions, and all that we wrote is committed by now. The batch
+        # is committed, so bad weather here must not look like an abort.
+        if not self._overlays or now_ms - self._noted_ms <= NOTE_OFFSETS_MS:
+            return
+        try:
             noted = self._log.end_offsets([(topic, partition) for topic in self.stage.changelogs for partition in self._overlays])
-            self._noted_ms = now_ms
-        for partition, overlay in self._overlays.items():
-            overlay.apply({topic: end for (topic, of), end in noted.items() if of == partition})
+        except WorldFailure as failure:
+            logger.info("offsets not noted", stage=self.stage.name, why=str(failure))
+            return
+        self._noted_ms = now_ms
+        for partition, store in self._stores.items():
+            store.write({}, {topic: end for (topic, of), end in noted.items() if of == partition})
 
     def _commit_position(self) -> None:
         """Commit the position at the end of the log, past the last transaction's marker: lag is counted from committed offsets."""

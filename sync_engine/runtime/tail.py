@@ -49,7 +49,10 @@ class KafkaTail:
         )
 
     def poll(self, timeout_seconds: float) -> list[Record]:
-        messages = self._consumer.consume(_BATCH, timeout_seconds)
+        # consume() waits the whole time unless it gets as many as asked for: so the first is waited for alone.
+        messages = self._consumer.consume(1, timeout_seconds)
+        if messages:
+            messages += self._consumer.consume(_BATCH, 0)
         return [
             Record(
                 message.topic() or "",

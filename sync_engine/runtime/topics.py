@@ -106,7 +106,7 @@ class Offsets:
         self._asked: dict[TopicPartition, None] = {}
 
     def group_offsets(self, group: str, partitions: Sequence[TopicPartition] | None = None) -> dict[TopicPartition, int]:
-        """The next offsets the group has committed, where it has. An open transaction's are not waited for.
+        """The next offsets the group has committed, where it has. Not waiting for open transactions, so a moment behind a commit.
 
         `partitions` None: all that this object was ever asked about.
         """

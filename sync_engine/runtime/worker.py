@@ -78,6 +78,9 @@ class Worker:
             topic_disable_leader=True,
             web_enabled=False,
             web_tables_enabled=False,
+            # Its own consumer reads control only, but the lanes start behind it: a killed worker must not wait a minute to be replaced.
+            broker_session_timeout=self.settings.kafka.session_timeout_ms / 1000,
+            broker_heartbeat_interval=1.0,
             store="memory://",
             datadir=str(own_folder),
         )

@@ -38,7 +38,7 @@ def files(folder: str) -> list[Path]:
 
 def load(file: Path, shape: dict[str, Any]) -> dict[str, Any]:
     """The case; raises CaseRefused for a word that its shape does not have."""
-    case: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"), _Loader)  # noqa: S506  (a SafeLoader)
+    case: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"), _Loader)
     refuse_unknown(case, {"title": ANY, "not_yet": ANY, **shape}, file.name)
     return case
 

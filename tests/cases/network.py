@@ -24,7 +24,9 @@ UNTITLED = Title("", "")
 
 @cache
 def declarations() -> Declarations:
-    nodes = {name: Node(name, said["tier"], said["region"], Title(name, name), said.get("parent")) for name, said in NETWORK["nodes"].items()}
+    nodes = {
+        name: Node(name, said["tier"], said["region"], Title(name, name), said.get("parent")) for name, said in NETWORK["nodes"].items()
+    }
     departments = {name: _department(name, of_class) for name, of_class in NETWORK["departments"].items()}
     said = NETWORK["subscriber"]
     subscriber = Subscriber(said["name"], said["node"], UNTITLED, "webhook", said["name"], ENTITY, said["area"], tuple(said["items"]))
@@ -72,7 +74,7 @@ def _line(node: str | None) -> list[str]:
 
 CLAIM: dict[str, Any] = {
     **dict.fromkeys((*KINDS, "row", "moved_to"), ANY),
-    **dict.fromkeys(("at", "withheld", "unchanged"), [ANY]),
+    **{key: [ANY] for key in ("at", "withheld", "unchanged")},
     "says": Named(ANY),
 }
 """The shape of a claim in a case: as in the cases of resolve."""

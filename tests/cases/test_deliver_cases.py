@@ -37,6 +37,8 @@ STEP = {
 }
 SHAPE = {"partitions": ANY, "steps": [STEP]}
 AREA = "341502"
+BEGAN_MS = 1_700_000_000_000
+"""When `at` is 0."""
 (SUBSCRIBER,) = declarations().subscribers.values()
 PARKED, RECEIPTS = names.parked(SUBSCRIBER.node, SUBSCRIBER.name), names.receipt(SUBSCRIBER.node)
 
@@ -55,7 +57,7 @@ def test_the_case_holds(file: Path) -> None:
             lane.restart()
         for written in step.get("golden", []):
             put(lane, written)
-        lane.turn(int(step["at"] * 1000))
+        lane.turn(BEGAN_MS + int(step["at"] * 1000))
 
         where = f"{case['title']}: step {number}"
         assert receiver.tries == step.get("tries", []), where
@@ -93,7 +95,11 @@ class Receiver:
         assert (body["id"], request.key.decode(), request.subscriber) == (request.webhook_id, key, SUBSCRIBER.settings)
         assert set(body["data"]["items"]) <= set(SUBSCRIBER.items)
         self.tries.append(f"{key}/{version}")
-        self.bodies[key] = {"type": body["type"], **body["data"], "items": {name: one["value"] for name, one in body["data"]["items"].items()}}
+        self.bodies[key] = {
+            "type": body["type"],
+            **body["data"],
+            "items": {name: one["value"] for name, one in body["data"]["items"].items()},
+        }
         self._ids.setdefault((key, version), set()).add(request.webhook_id)
         said = self._answers.get(key, 204)
         status, retry_after = (said["status"], said["retry_after"]) if isinstance(said, dict) else (said, None)
@@ -134,7 +140,12 @@ def parked(lane: FakeLane, told: dict[str, Any]) -> dict[str, Any]:
     for key, value in lane.kept(PARKED).items():
         datum = codec().decode(value)[1]
         assert datum["webhook_id"] and datum["entity"] == ENTITY
-        shown = {"version": datum["version"], "due": datum["due_ms"] / 1000, "attempts": datum["attempts"], "why": datum["why"]}
+        shown = {
+            "version": datum["version"],
+            "due": (datum["due_ms"] - BEGAN_MS) / 1000,
+            "attempts": datum["attempts"],
+            "why": datum["why"],
+        }
         found[key.decode()] = {word: shown[word] for word in told.get(key.decode(), shown)}
     return found
 
@@ -147,7 +158,11 @@ def receipt_of(value: bytes | None) -> tuple[str, str, int]:
 
 
 def test_ids_differ_between_records_versions_and_subscribers() -> None:
-    first, second, other = golden_of({"key": "A", "version": 1}), golden_of({"key": "A", "version": 2}), golden_of({"key": "B", "version": 1})
+    first, second, other = (
+        golden_of({"key": "A", "version": 1}),
+        golden_of({"key": "A", "version": 2}),
+        golden_of({"key": "B", "version": 1}),
+    )
     somebody = replace(SUBSCRIBER, name="somebody")
 
     ids = {webhook_id(subscriber, golden) for subscriber in (SUBSCRIBER, somebody) for golden in (first, second, other)}

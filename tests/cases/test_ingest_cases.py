@@ -35,10 +35,10 @@ AT: Position = (1, 1, 90, 100, 0)
 
 GIVEN = {
     **dict.fromkeys(("change", "op", "sequence", "snapshot", "epoch", "tombstone", "bytes", "of"), ANY),
-    **dict.fromkeys(("lsn", "without", "envelope_without"), [ANY]),
+    **{key: [ANY] for key in ("lsn", "without", "envelope_without")},
     **dict.fromkeys(("before", "after"), Either((Named(ANY), None))),
 }
-CLAIM = {**dict.fromkeys(("row", "moved_to", "mapping"), ANY), **dict.fromkeys(("at", "unchanged"), [ANY]), "says": Named(ANY)}
+CLAIM = {**dict.fromkeys(("row", "moved_to", "mapping"), ANY), **{key: [ANY] for key in ("at", "unchanged")}, "says": Named(ANY)}
 EXPECTED = Either(
     (
         *({kind: ANY, **CLAIM} for kind in ("assert", "in_error", "withdraw")),

@@ -4,6 +4,7 @@ A partition is decided record by record, whoever died meanwhile; so the whole go
 not only its end. The surprise: a sweep takes a while, so a test that feeds one must feed nothing more until it is done.
 """
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -94,11 +95,13 @@ def told_of(logs: Logs, codec: Codec) -> dict[str, Told]:
     aside = {(letter["partition"], letter["offset"]) for letter in (codec.decode(record.value or b"")[1] for record in logs.dead)}
     keys: dict[int, dict[str, Told]] = defaultdict(lambda: defaultdict(Told))
     for record in by_place(logs.claims):
+        if (record.partition, record.offset) in aside:
+            continue
         name, datum = codec.decode(record.value or b"")
         if name == "sync.wire.Sweep":
             for key, told in keys[record.partition].items():
                 told.sweep(key, (datum["source"], position_of(datum)))
-        elif (record.partition, record.offset) not in aside:
+        else:
             key = (record.key or b"").decode()
             keys[record.partition][key].hear(key, plain_of(datum), record.value or b"")
     return {key: told for of_partition in keys.values() for key, told in of_partition.items()}
@@ -107,7 +110,9 @@ def told_of(logs: Logs, codec: Codec) -> dict[str, Told]:
 def assert_logs_are_the_oracles(logs: Logs, codec: Codec) -> None:
     everything = told_of(logs, codec)
     golden = goldens_by_key(logs.golden, codec)
-    assert golden.keys() == everything.keys(), "records that nobody spoke of, or that are missing"
+    lost, unowed = everything.keys() - golden.keys(), golden.keys() - everything.keys()
+    assert not lost, f"records that are missing: {sorted(lost)}"
+    assert not unowed, f"records that nobody spoke of: {sorted(unowed)}"
     for key, told in everything.items():
         versions = [one.version - GENERATION for one in golden[key]]
         assert versions == list(range(1, len(versions) + 1)), f"{key} has the versions {versions}"
@@ -220,15 +225,18 @@ def folded(partition: int, logs: Logs, codec: Codec) -> dict[bytes, RecordState]
 
 def read_logs(world: World) -> Logs:
     topics = (world.claims, world.state, world.golden, world.edge, world.finding, world.dead)
-    records = read_all(world.bootstrap, topics)
+    records = read_all(world, topics)
     return Logs(*(records[topic] for topic in topics))
 
 
-def read_all(bootstrap: str, topics: Sequence[str]) -> dict[str, list[Record]]:
-    """All committed records of the topics, to their ends."""
+def read_all(world: World, topics: Sequence[str]) -> dict[str, list[Record]]:
+    """All committed records of the topics.
+
+    To the ends with open transactions: a commit is known to its writer before its markers are written, and is visible only then.
+    """
     consumer = ck.Consumer(
         {
-            "bootstrap.servers": bootstrap,
+            "bootstrap.servers": world.bootstrap,
             "group.id": "judge",
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
@@ -240,16 +248,19 @@ def read_all(bootstrap: str, topics: Sequence[str]) -> dict[str, list[Record]]:
     found: dict[str, list[Record]] = {topic: [] for topic in topics}
     try:
         metadata = consumer.list_topics(timeout=PATIENCE_SECONDS).topics
-        unread = {(topic, partition) for topic in topics for partition in metadata[topic].partitions}
-        consumer.assign([ck.TopicPartition(*place, ck.OFFSET_BEGINNING) for place in unread])
-        while unread:
-            messages = consumer.consume(2_000, 0.1) or consumer.consume(1, PATIENCE_SECONDS)
-            assert messages, f"no end of {sorted(unread)} within {PATIENCE_SECONDS:g} s"
-            for message in messages:
+        ends = world.offsets.list_open_ends([(topic, partition) for topic in topics for partition in metadata[topic].partitions])
+        consumer.assign([ck.TopicPartition(*place, ck.OFFSET_BEGINNING) for place in ends])
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while ends:
+            assert time.monotonic() < deadline, f"not read within {PATIENCE_SECONDS:g} s: {ends}"
+            for message in consumer.consume(2_000, 0.1):
                 if message.error() is None:
                     found[message.topic()].append(_record(message))
-                elif message.error().code() == ck.KafkaError._PARTITION_EOF:
-                    unread.discard((message.topic(), message.partition()))
+                elif (
+                    message.error().code() == ck.KafkaError._PARTITION_EOF
+                    and message.offset() >= ends[message.topic(), message.partition()]
+                ):
+                    del ends[message.topic(), message.partition()]
     finally:
         consumer.close()
     return found

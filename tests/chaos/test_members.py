@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos.catalogue import Departments
 from tests.chaos.judge import assert_nothing_is_lost
-from tests.chaos.lane import COMMITTED, DECIDED, EXIT_RESTART, OFFSETS_SENT, PRODUCED
+from tests.chaos.lane import DECIDED, EXIT_RESTART, OFFSETS_SENT, PRODUCED
 from tests.chaos.world import SESSION_MS, Worker, World
 
 pytestmark = pytest.mark.broker
@@ -19,7 +19,7 @@ SLACK_SECONDS = 5.0
 """For a process to start on a loaded machine."""
 
 
-@pytest.mark.parametrize("step", [DECIDED, PRODUCED, OFFSETS_SENT, COMMITTED])
+@pytest.mark.parametrize("step", [DECIDED, PRODUCED, OFFSETS_SENT])
 def test_a_second_member_joins_while_a_batch_is_in_hand(world: World, step: str) -> None:
     departments = Departments(random.Random(9), keys=20)
     first, second = world.worker("first").start(), world.worker("second")

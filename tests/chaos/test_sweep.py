@@ -21,7 +21,7 @@ SWEEPS = {"here/school/t": "kept", "here/social/t": "older", "here/police/t": "g
 @pytest.mark.parametrize("world", [1], indirect=True)
 def test_sweeps_interrupted_between_slices_end_as_the_oracle_says(world: World) -> None:
     departments = Departments(random.Random(8), keys=KEYS)
-    worker = world.worker(batch_records=1_000, session_ms=2_000).start()
+    worker = world.worker(batch_records=1_000).start()
     for source in SWEEPS:
         world.feed((f"K{number}", departments.claim(source, f"[{number}]")) for number in range(KEYS))
     world.drained()
@@ -40,5 +40,5 @@ def test_sweeps_interrupted_between_slices_end_as_the_oracle_says(world: World) 
 
 
 def is_swept(world: World, source: str) -> bool:
-    state = read_all(world.bootstrap, [world.state])[world.state]
+    state = read_all(world, [world.state])[world.state]
     return any(record.key == SWEEP_PREFIX + source.encode() and record.headers for record in state)

@@ -4,7 +4,6 @@ Every wait here ends: with what was waited for, or with an AssertionError that s
 """
 
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -31,7 +30,8 @@ from tests.chaos.catalogue import ENTITY, UP, Event, declarations_of
 from tests.chaos.lane import EXIT_RESTART, PAUSE, Orders, Trap
 from tests.engine_adapter import claim_of
 
-SESSION_MS = 3_000
+SESSION_MS = 2_000
+"""What the successor of a dead worker waits for at least, and the longest that a transaction may be open."""
 PATIENCE_SECONDS = 45.0
 POLL_SECONDS = 0.02
 NAME = ENTITY["entity"]
@@ -49,6 +49,7 @@ class Worker:
         self._said: list[str] = []
         self._heard = 0
         self._news = threading.Condition()
+        self._listener: threading.Thread
         self.partitions: set[int] = set()
         """What it has now, or had when it began to close."""
         self.is_let_go = False
@@ -57,6 +58,7 @@ class Worker:
     def start(self, *traps: Trap) -> "Worker":
         self.orders.traps = list(traps)
         self.partitions = set()
+        self._heard = len(self._said)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.chaos.lane", msgspec.json.encode(self.orders).decode()],
@@ -65,7 +67,8 @@ class Worker:
                 stderr=log,
                 text=True,
             )
-        threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, args=(self._process,), daemon=True)
+        self._listener.start()
         return self
 
     def _listen(self, process: "subprocess.Popen[str]") -> None:
@@ -126,17 +129,20 @@ class Worker:
         return self._process is not None and self._process.poll() is None
 
     def tend(self) -> None:
-        """What a supervisor does with a process that left to be started again."""
-        if self._process is not None and self._process.poll() == EXIT_RESTART and not self.is_let_go:
+        """What a supervisor does with a process that was killed or left to be started again. Any other end is a bug."""
+        if self._process is not None and self._process.poll() in (KILLED, EXIT_RESTART) and not self.is_let_go:
+            self.ends()
             self.start()
 
     def ends(self, within_seconds: float = PATIENCE_SECONDS) -> int:
         """Its exit code; negative: the signal that killed it."""
         assert self._process is not None
         try:
-            return self._process.wait(within_seconds)
+            code = self._process.wait(within_seconds)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"it runs on after {within_seconds:g} s\n{self.describe()}") from None
+        self._listener.join()
+        return code
 
     def stop(self) -> None:
         self.tell("stop")
@@ -209,8 +215,7 @@ class World:
             node=self.node,
             instance=instance,
             folder=str(folder),
-            session_ms=SESSION_MS,
-            **{"batch_records": 25, **orders},
+            **{"session_ms": SESSION_MS, "batch_records": 25, **orders},
         )
         self.workers[instance] = worker = Worker(made, self.folder / f"{instance}.log")
         return worker
@@ -245,13 +250,14 @@ class World:
 
     def drained(self, within_seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until the group has committed the end of everything that was fed. Meanwhile workers that left to be started again are."""
-        self.until("all claims decided", self._is_drained, within_seconds)
+        self.until("all claims decided", self.is_drained, within_seconds)
 
-    def _is_drained(self) -> bool:
+    def is_drained(self) -> bool:
         for worker in self.workers.values():
             worker.tend()
         claims = [(self.claims, partition) for partition in range(self.partitions)]
-        at, ends = self.offsets.group_offsets(self.group), self.offsets.list_ends(claims)
+        # Not the ends of what is committed: a commit is known to us before its markers are written, and counts only then.
+        at, ends = self.offsets.group_offsets(self.group), self.offsets.list_open_ends(claims)
         return all(at.get(partition, 0) >= end for partition, end in ends.items())
 
     def members(self) -> int:
@@ -272,8 +278,3 @@ def _transactional(bootstrap: str, name: str) -> ck.Producer:
     )
     producer.init_transactions(PATIENCE_SECONDS)
     return producer
-
-
-def seed() -> int:
-    """Of what chance decides; set SYNC_CHAOS_SEED to see a run again."""
-    return int(os.environ.get("SYNC_CHAOS_SEED") or time.time_ns() % 1_000_000)

@@ -265,7 +265,7 @@ def test_ends_count_open_transactions(world: World) -> None:
     source = world.topic()
     fill(world, source, range(2))
     log = world.lane(world.name())
-    assert log.end_offsets([(source, 0)]) == {(source, 0): 3}
+    until(lambda: log.end_offsets([(source, 0)]) == {(source, 0): 3}, "the marker")
     writer = world.writer()
     writer.put(source, b"k", b"2")
 
@@ -353,7 +353,8 @@ def test_partitions_are_told_before_their_records_and_at_the_end(world: World) -
     lane = Lane(world.lane(world.name()), [source])
     assert lane.told == []
 
-    records = until(lambda: lane.log.take(100, 0.1), "records")
+    # Long enough for records to come in the call that joins the group, if they could.
+    records = until(lambda: lane.log.take(100, 2.0), "records")
     assert {(record.topic, record.partition) for record in records} <= lane.partitions
     take(lane.log, 6 - len(records))
     lane.log.close()

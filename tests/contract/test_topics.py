@@ -6,7 +6,7 @@ from sync_engine.runtime import topics
 from sync_engine.runtime.localstack import LocalStack
 from sync_engine.runtime.log import WorldFailure
 from sync_engine.runtime.topics import Offsets, TopicMismatch, create_topics
-from tests.contract.log_worlds import KafkaWorld, Lane
+from tests.contract.log_worlds import KafkaWorld, Lane, until
 
 pytestmark = pytest.mark.broker
 
@@ -55,7 +55,7 @@ def test_offsets_of_a_group_are_all_that_it_committed(kafka: KafkaWorld) -> None
     log.commit([], {(one, 1): 0})
     log.commit([], {(two, 0): 5, (one, 1): 7})
 
-    assert kafka.offsets.group_offsets(group, partitions) == {(one, 1): 7, (two, 0): 5}
+    until(lambda: kafka.offsets.group_offsets(group, partitions) == {(one, 1): 7, (two, 0): 5}, "the offsets")
     assert kafka.offsets.group_offsets(group, [(one, 0)]) == {}
     assert kafka.offsets.group_offsets(group) == {}
     kafka.offsets.list_ends([(one, 1)])
@@ -69,6 +69,7 @@ def test_ends_of_committed_records_stop_before_an_open_transaction(kafka: KafkaW
     writer = kafka.writer()
     writer.put(topic, b"k", b"v", 1)
     writer.end(True)
+    until(lambda: kafka.offsets.list_ends(both) == {(topic, 0): 0, (topic, 1): 2}, "the marker")
     writer = kafka.writer()
     writer.put(topic, b"k", b"v", 1)
 
@@ -84,6 +85,7 @@ def test_a_pending_offset_is_not_waited_for(kafka: KafkaWorld) -> None:
     source, group = kafka.topic(), kafka.name()
     log = Lane(kafka.lane(group), [source]).join(1).log
     log.commit([], {(source, 0): 1})
+    assert log.committed([(source, 0)]) == {(source, 0): 1}  # waits for the transaction's end, which a commit does not
     writer = kafka.writer()
     writer.move(group, {(source, 0): 2})
 

@@ -43,6 +43,7 @@ def test_a_table_that_was_emptied_unseen_is_empty_after_the_snapshot(network: Ne
 
 
 def test_a_snapshot_is_interrupted_and_repeated_beside_open_transactions(network: Network) -> None:
+    assert_all_hold_what_is_owed(network)  # what the test before put back has arrived
     graduates = network.reader(names.cdc(network.declarations.departments[SCHOOLS], "edu.graduate")).skip()
     end_capture(network)
     fill(network, [(f"ZZ{one.number:08d}", one.id_number, "COLLEGE", "2015-07-01") for one in distinct(GRADUATES)])

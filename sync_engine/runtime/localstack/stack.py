@@ -1,20 +1,43 @@
-"""The stack: starts what is wanted in the order that it is needed, keeps all data in one home, stops everything.
+"""The stack: starts what is wanted, keeps all data in one home, stops everything.
 
 Starting again on the same home goes on where it stopped, also after a kill -9 of everything.
 """
 
+from __future__ import annotations
+
+import fcntl
 import json
+import os
+import shutil
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from sync_engine.runtime.localstack.fetch import Say, fetch
-from sync_engine.runtime.localstack.process import Child, ServiceFailed, free_port, is_free
-from sync_engine.runtime.localstack.services import ALL, BUILD, CONNECT, KAFKA, POSTGRES, READY_SECONDS, REDIS, REGISTRY, Site
+from sync_engine.runtime.localstack.process import Child, Death, ServiceFailed, free_port, is_free
+from sync_engine.runtime.localstack.services import (
+    ALL,
+    BUILD,
+    CONNECT,
+    FETCHED,
+    KAFKA,
+    PORTS,
+    POSTGRES,
+    READY_SECONDS,
+    REDIS,
+    REGISTRY,
+    Site,
+    check_installed,
+    outside,
+)
 
-_PORTS = (*ALL, "kafka_controller")
+_PORT_NAMES = tuple(port for name in ALL for port in PORTS[name])
+_PORT_GRACE_SECONDS = 3.0
+"""The servers of a run that was killed need a moment to be gone."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +66,18 @@ class LocalStack:
         say: Say = print,
         fast_start: bool = True,
     ) -> None:
-        self.home = home
+        _check_names("service", services, ALL)
+        _check_names("port", ports or (), _PORT_NAMES)
+        self.home = home.absolute()
         self._wanted = tuple(services)
         self._say = say
         self._fast_start = fast_start
+        self._given = frozenset(ports or ())
         self._ports = dict(ports or {})
         self._children: dict[str, Child] = {}
-        self._site: Site | None = None
+        self._lock: IO[str] | None = None
 
-    def __enter__(self) -> "LocalStack":
+    def __enter__(self) -> LocalStack:
         self.start()
         return self
 
@@ -72,81 +98,171 @@ class LocalStack:
         )
 
     def start(self) -> Endpoints:
-        """Start what is wanted and does not run yet. Raises ServiceFailed or FetchFailed after stopping what had started."""
-        self.home.mkdir(parents=True, exist_ok=True)
-        self._site = Site(self.home, fetch(self._say), self._known_ports(), self._fast_start)
-        try:
-            self._start_all([name for name in ALL if name in self._wanted and name not in self._children])
-        except BaseException:
-            self.stop()
-            raise
+        """Start what is wanted and does not run yet. Raises ServiceFailed or FetchFailed after stopping what this call had started."""
+        names = [name for name in ALL if name in self._wanted and name not in self._children]
+        if names:
+            check_installed()
+            self._take_home()
+            began = set(self._children)
+            try:
+                roots = {root for name in names for root in FETCHED[name]}
+                jars = fetch(self._say, roots=roots) if roots else {}
+                site = Site(self.home, jars, self._known_ports(), self._fast_start)
+                self._start_all(site, names)
+            except BaseException:
+                self._stop(set(self._children) - began)
+                raise
         return self.endpoints
 
     def add(self, *services: str) -> Endpoints:
         """Start more servers on the same home."""
-        self._wanted = tuple({*self._wanted, *services})
-        return self.start()
+        _check_names("service", services, ALL)
+        before = self._wanted
+        self._wanted = tuple(dict.fromkeys((*before, *services)))
+        try:
+            return self.start()
+        except BaseException:
+            self._wanted = before
+            raise
 
     def process(self, name: str) -> Child:
-        """A running server, to be killed, frozen or started again."""
+        """A server that was started, to be killed, frozen or started again."""
+        _check_names("running service", (name,), tuple(self._children))
         return self._children[name]
 
     def restart(self, name: str) -> None:
-        """Start a server again after it was killed, and wait until it is ready."""
-        child = self._children[name]
-        if child.running:
-            child.stop()
+        """Start a server again, on its port and with its data, and wait until it is ready."""
+        child = self.process(name)
+        child.stop()
+        self._await_ports(name)
         child.start()
         child.wait_ready(READY_SECONDS[name])
 
     def dead(self) -> list[Child]:
-        """Servers that ended by themselves."""
+        """Servers that were started and do not run, whoever ended them."""
         return [child for child in self._children.values() if not child.running]
 
+    def watch(self, timeout_seconds: float) -> Death | None:
+        """Wait until a server ends by itself, not by `kill` or `stop`; None if none did in that time. Call it again and again."""
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            for child in self._children.values():
+                if (death := child.death) is not None:
+                    return death
+            if (left := deadline - time.monotonic()) <= 0:
+                return None
+            time.sleep(min(0.2, left))
+
     def stop(self) -> None:
-        for name in reversed(ALL):
-            if (child := self._children.pop(name, None)) is not None:
-                child.stop()
+        """Stop what runs. May be called at any time, and again."""
+        self._stop(set(self._children))
+
+    def erase(self) -> None:
+        """Stop, and remove the home with all data."""
+        self.stop()
+        elsewhere = outside(self.home)
+        for folder in (elsewhere, self.home):
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    # --- parts ---
+
+    def _stop(self, names: set[str]) -> None:
+        # Connect first: it would spend its time on servers that are gone.
+        for together in ({CONNECT}, set(ALL) - {CONNECT}):
+            children = [self._children.pop(name) for name in ALL if name in names & together and name in self._children]
+            if children:
+                with ThreadPoolExecutor(len(children)) as pool:
+                    list(pool.map(Child.stop, children))
+        if not self._children and self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _take_home(self) -> None:
+        """Two stacks on one home would share data folders."""
+        if self._lock is not None:
+            return
+        self.home.mkdir(parents=True, exist_ok=True)
+        lock = (self.home / "lock").open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read().strip()
+            lock.close()
+            raise ServiceFailed(
+                f"the local stack cannot start in {self.home}\n  why: process {owner} runs one there"
+                "\n  what to do: stop that process, or choose another home"
+            ) from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        self._lock = lock
 
     def _known_ports(self) -> dict[str, int]:
-        if len(self._ports) < len(_PORTS):
+        if len(self._ports) < len(_PORT_NAMES):
             kept = self.home / "ports.json"
-            known = json.loads(kept.read_text()) if kept.exists() else {}
-            for name in _PORTS:
-                self._ports.setdefault(name, known.get(name) or free_port())
+            known = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+            for name in _PORT_NAMES:
+                self._ports.setdefault(name, known.get(name) or free_port(tuple(self._ports.values())))
             self.home.mkdir(parents=True, exist_ok=True)
-            kept.write_text(json.dumps(self._ports))
+            new = kept.with_suffix(".new")
+            new.write_text(json.dumps(self._ports), encoding="utf-8")
+            new.replace(kept)
         return self._ports
 
-    def _start_all(self, names: Sequence[str]) -> None:
+    def _start_all(self, site: Site, names: Sequence[str]) -> None:
         for name in names:
-            self._check_port(name)
-        # All at once: Connect scans its plugins while the broker starts, and waits a minute for it by itself.
+            self._await_ports(name)
+        # All at once: Connect looks for its plugins while the broker starts, and waits a minute for it by itself.
         failures: list[BaseException] = []
-        threads = [threading.Thread(target=self._start_one, args=(name, failures)) for name in names]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        threads = [threading.Thread(target=self._start_one, args=(site, name, failures)) for name in names]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        except BaseException as error:  # Ctrl-C: the others must not go on starting behind our back
+            failures.append(error)
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join()
+            raise
         if failures:
             raise failures[0]
 
-    def _start_one(self, name: str, failures: list[BaseException]) -> None:
+    def _start_one(self, site: Site, name: str, failures: list[BaseException]) -> None:
         began = time.monotonic()
         try:
-            assert self._site is not None
-            child = BUILD[name](self._site)
+            child = BUILD[name](site)
             self._children[name] = child
+            if failures:
+                return
             child.start()
-            child.wait_ready(READY_SECONDS[name])
+            child.wait_ready(READY_SECONDS[name], cancelled=lambda: bool(failures))
             self._say(f"{name:<9} ready after {time.monotonic() - began:4.1f} s  port {self._ports[name]}  log {child.log}")
         except BaseException as error:
             failures.append(error)
 
-    def _check_port(self, name: str) -> None:
-        for used in (name, "kafka_controller") if name == KAFKA else (name,):
-            if not is_free(self._ports[used]):
-                raise ServiceFailed(
-                    f"{name} cannot start: port {self._ports[used]} is taken\n  why: another process listens on it"
-                    f"\n  what to do: stop that process (an earlier run?), or delete {self.home / 'ports.json'}: then others are chosen"
-                )
+    def _await_ports(self, name: str) -> None:
+        deadline = time.monotonic() + _PORT_GRACE_SECONDS
+        for port_name in PORTS[name]:
+            port = self._ports[port_name]
+            while not is_free(port):
+                if time.monotonic() > deadline:
+                    raise ServiceFailed(
+                        f"{name} cannot start: port {port} is taken\n  why: another process listens on it"
+                        f"\n  what to do: stop that process (an earlier run?), or {self._how_to_choose(port_name)}"
+                    )
+                time.sleep(0.1)
+
+    def _how_to_choose(self, port_name: str) -> str:
+        if port_name in self._given:
+            return f'give another port for "{port_name}"'
+        return f"delete {self.home / 'ports.json'}: then others are chosen"
+
+
+def _check_names(what: str, given: Sequence[str] | Mapping[str, int], allowed: Sequence[str]) -> None:
+    for name in given:
+        if name not in allowed:
+            raise ValueError(f'no {what} "{name}"; there is: {", ".join(allowed)}')

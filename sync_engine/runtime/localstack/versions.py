@@ -3,7 +3,7 @@
 PyPI packages (JRE, PostgreSQL, Valkey) have theirs in pyproject.toml, extra `local`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 KAFKA = "4.3.1"
 LOG4J = "2.25.4"
@@ -21,6 +21,8 @@ class Wanted:
     transitive: bool = True
     without: tuple[str, ...] = ()
     """Beginnings of file names that must not stand in the folder."""
+    manifest: dict[str, str] = field(default_factory=dict)
+    """Interface -> class: what the plugin should have said itself. Without it Connect must open and scan every class of every plugin."""
 
 
 WANTED = (
@@ -40,6 +42,7 @@ WANTED = (
         (f"io.apicurio:apicurio-registry-utils-converter:{APICURIO}",),
         # Connect brings its own; a second copy in a plugin folder is another class to it.
         without=("connect-api", "connect-json", "kafka-clients", "slf4j"),
+        manifest={"org.apache.kafka.connect.storage.Converter": "io.apicurio.registry.utils.converter.AvroConverter"},
     ),
     Wanted("plugins/debezium-postgres", (f"io.debezium:debezium-connector-postgres:{DEBEZIUM_POSTGRES}:plugin:tar.gz",), False),
     Wanted("registry", (f"io.apicurio:apicurio-registry-app:{APICURIO}:all:tar.gz",), False),

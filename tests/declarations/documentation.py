@@ -1,0 +1,90 @@
+"""The generated parts of docs/: settings from their table, topics from topics/. `python -m tests.declarations.documentation` writes them.
+
+Each stands in its page between two marker lines; the words around them are written by hand. test_documentation.py fails on a drift.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from sync_engine import declared
+from sync_engine.format import FOREVER_MS, RETENTIONS
+from sync_engine.model.declaration import TopicFamily
+from sync_engine.setting_kinds import ConnectReference, Options, PathText, SecretText, SecretTexts, Url
+from sync_engine.settings import REQUIRED, TABLE, Setting
+from sync_engine.shape import Kind, ListOf, Number, Text, Whole
+
+DOCS = Path(__file__).parents[2] / "docs"
+BEGIN, END = "<!-- generated: python -m tests.declarations.documentation -->\n", "<!-- end of the generated part -->\n"
+
+
+def settings_table() -> str:
+    rows = [f"| `{row.name}` | {_allowed(row.kind)} | {_default(row)} | {row.unit} | {row.help} |" for row in TABLE]
+    return "\n".join(["| setting | allowed | default | unit | meaning |", "|---|---|---|---|---|", *rows]) + "\n"
+
+
+def _allowed(kind: Kind) -> str:
+    if isinstance(kind, Whole | Number):
+        return f"{kind.least} to {kind.most}"
+    if isinstance(kind, Url):
+        return ", ".join(f"`{scheme}://…`" for scheme in kind.schemes)
+    if isinstance(kind, ListOf):
+        return "a list"
+    words: Mapping[type, str] = {
+        Text: "text",
+        PathText: "a path",
+        SecretText: "a secret",
+        SecretTexts: "a list of secrets",
+        ConnectReference: "`${file:PATH:KEY}`, as Kafka Connect resolves it",
+        Options: "a table of options",
+    }
+    return words[type(kind)]
+
+
+def _default(row: Setting) -> str:
+    if row.default is REQUIRED:
+        return "must be given"
+    return "none" if row.default in (None, (), {}) else f"`{row.default}`"
+
+
+def topics_table() -> str:
+    return "\n".join(_topic(family) for _, family in sorted(declared.read().topics.items()))
+
+
+def _topic(family: TopicFamily) -> str:
+    values = " or ".join(f"`{value}`" for value in (family.value, *family.also))
+    rows = {
+        "key": family.key,
+        "value": values,
+        "partitions": str(family.partitions),
+        "cleanup": f"{family.cleanup}, kept {_time(family.retention_ms)}",
+        "deletions kept": _time(family.delete_retention_ms),
+        "compacted after at most": _time(family.max_compaction_lag_ms),
+        "written by": ", ".join(family.writes),
+        "read by": ", ".join(family.reads) or "nobody",
+    }
+    lines = [f"## {family.name}", "", f"{family.description.zh}", f"{family.description.en}", "", "| | |", "|---|---|"]
+    return "\n".join([*lines, *(f"| {name} | {value} |" for name, value in rows.items() if value), ""])
+
+
+def _time(ms: int | None) -> str:
+    words = {FOREVER_MS: "for ever", **{value: word.replace("d", " d") for word, value in RETENTIONS.items()}}
+    return "" if ms is None else words[ms]
+
+
+GENERATED: Mapping[str, Callable[[], str]] = {"settings.md": settings_table, "topics.md": topics_table}
+
+
+def renewed(page: str) -> str:
+    """The page as it should stand."""
+    before, _, rest = (DOCS / page).read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{GENERATED[page]()}\n{END}{after}"
+
+
+def main() -> None:
+    for page in GENERATED:
+        (DOCS / page).write_text(renewed(page), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
