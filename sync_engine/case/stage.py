@@ -91,12 +91,12 @@ class CaseStage:
             return [error.letter]
         state: CaseState | None = view.get(record.key)
         if datum["standing"]:
-            return self._raised(record, datum, state, view)
+            return self._raised(record, datum, state, view, now_ms)
         if state is None or state.finding != datum["id"]:
             return ()  # another value of the same disagreement stands by now
         return self._cleared(record, state, view, now_ms)
 
-    def _raised(self, record: Record, datum: Datum, state: CaseState | None, view: View) -> Sequence[Output]:
+    def _raised(self, record: Record, datum: Datum, state: CaseState | None, view: View, now_ms: int) -> Sequence[Output]:
         assert record.key is not None
         pairs = [(pair["source"], pair["value"]) for pair in datum["pairs"]]
         if state is not None:
@@ -107,7 +107,14 @@ class CaseStage:
             )
             self._pending.setdefault(record.partition, set()).add(record.key)
         view.put(record.key, after)
-        return [self._emit_case(record.key, record.partition, after, None)]
+        outputs: list[Output] = [self._emit_case(record.key, record.partition, after, None)]
+        if state is not None and state.state == OPEN:
+            was, is_now = self.owner(state) == self._node, self.owner(after) == self._node
+            if was and not is_now:
+                outputs.append(self._alert(record.key, state, now_ms))
+            elif is_now and not was:
+                outputs.append(self._alert(record.key, after, None))
+        return outputs
 
     def _cleared(self, record: Record, state: CaseState, view: View, now_ms: int) -> Sequence[Output]:
         assert record.key is not None

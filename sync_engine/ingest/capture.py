@@ -144,6 +144,8 @@ def _withdrawals(source: CompiledSource, before: Row | None, position: Position,
 
 def _assertions(source: CompiledSource, change: Row, position: Position) -> list[Keyed | DeadLetter]:
     after, before, commit_ms = change["after"], change.get("before"), _commit_ms(change)
+    if after is None:
+        return [DeadLetter(Reason.MISSING_COLUMN, "an insert or update without its row")]
     unknown = ", ".join(sorted(set(after) - source.columns))
     row = _row_id(source, after)
     read: list[Keyed | DeadLetter] = []

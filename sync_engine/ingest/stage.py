@@ -44,6 +44,7 @@ class IngestStage(Stateless):
             for source in department.sources
         }
         parent = declarations.nodes[node].parent
+        self._parents = {name: other.parent for name, other in declarations.nodes.items()}
         self._edges = {
             names.edge(neighbour.name, node, entity): Edge(neighbour.name, entity, neighbour.name == parent)
             for neighbour in declarations.neighbours(node)
@@ -95,21 +96,27 @@ class IngestStage(Stateless):
         """The claim as it came, with this node added to its path."""
         if record.value is None:
             return ()  # erased at the neighbour; what is erased here is decided here
-        parts = (record.key or b"").split(b"\x1f")
-        if len(parts) != 4:
+        parts = _slot_key(record.key)
+        if parts is None:
             return [DeadLetter(Reason.UNDECODABLE, "the key is not entity key and slot")]
         try:
             name, datum = self._codec.decode(record.value)
         except Undecodable as error:
             return [error.letter]
-        source = datum.get("source")
-        if name != f"sync.{edge.entity}.Claim" or source != parts[1].decode():
+        source = parts[1]
+        if name != f"sync.{edge.entity}.Claim" or parts[1:] != [datum["source"], datum["row"], datum["mapping"]]:
             return [DeadLetter(Reason.UNDECODABLE, "not a claim of this entity, or of another slot than its key says")]
         path = next((value.decode() for header, value in record.headers if header == "path"), "")
         refused = self._refuse(edge, source, path.split(","))
         if refused is not None:
             return [refused]
-        return [self._claim(edge.entity, parts[0], record.value, (("path", f"{path},{self._node}".encode()),))]
+        return [self._claim(edge.entity, parts[0].encode(), record.value, (("path", f"{path},{self._node}".encode()),))]
+
+    def _leads_here(self, path: list[str]) -> bool:
+        """Whether every step is between neighbours, and none is taken twice: in a tree, only what lies behind the sender comes by it."""
+        line = [*path, self._node]
+        steps = zip(line, line[1:], strict=False)
+        return len(set(line)) == len(line) and all(self._parents.get(a) == b or self._parents.get(b) == a for a, b in steps)
 
     def _refuse(self, edge: Edge, source: str, path: list[str]) -> DeadLetter | None:
         if source.startswith(SCOPE_PREFIX):
@@ -119,9 +126,18 @@ class IngestStage(Stateless):
         origin = self._origins.get(source)
         if origin is None:
             return DeadLetter(Reason.UNKNOWN_SOURCE, "a neighbour's claim of a source that is not declared here")
-        if path[-1] != edge.neighbour or path[0] != origin or self._node in path:
+        if path[-1] != edge.neighbour or path[0] != origin or not self._leads_here(path):
             return DeadLetter(Reason.NOT_ITS_TO_SEND, "the claim's path does not lead from its source through this neighbour")
         return None
+
+
+def _slot_key(key: bytes | None) -> list[str] | None:
+    """Entity key, source, row, mapping; None if it is not these four."""
+    try:
+        parts = (key or b"").decode().split("\x1f")
+    except UnicodeDecodeError:
+        return None
+    return parts if len(parts) == 4 else None
 
 
 def epoch_of(record: Record) -> int | None:

@@ -41,7 +41,7 @@ def lag_of(source: str, place: str, seen: Seen, beat_ms: int | None, objective_s
     `beat_ms` = when this node last heard of the source (a beat, or a neighbour's statement), by this node's clock.
     """
     if beat_ms is None or now_ms - beat_ms > DARK_AFTER_MS:
-        known = None if seen.watermark_ms is None else (now_ms - seen.watermark_ms) / 1000
+        known = None if seen.watermark_ms is None else max(0.0, (now_ms - seen.watermark_ms) / 1000)
         return Lag(source, place, DARK, known, seen.watermark_ms, incomplete)
     if seen.watermark_ms is None:
         return Lag(source, place, BEHIND, None, None, incomplete)

@@ -22,8 +22,12 @@ class LagWatch:
 
     def recall(self, alert: Alert) -> None:
         """An alert of the node's log, also of the time before a restart: what has healed meanwhile must still be resolved."""
-        if alert.kind == TIER_LAG and alert.status == FIRING:
+        if alert.kind != TIER_LAG or alert.since_ms >= self._started_ms:
+            return  # our own, read back
+        if alert.status == FIRING:
             self._standing.setdefault(alert.id, alert)
+        else:
+            self._standing.pop(alert.id, None)
 
     def judge(self, lags: Sequence[tuple[Lag, str | None]], now_ms: int) -> list[Alert]:
         """Alerts that begin or end now. Each pair: the lag of a source at this tier's golden records, and the first blocked place."""

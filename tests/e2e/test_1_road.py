@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from sync_engine.runtime.demo.people import Person
-
 from tests.e2e.network import INSURANCE, PEOPLE, POLICE, SCHOOLS, Network, more_people
 from tests.e2e.oracle_check import assert_all_hold_what_is_owed
 

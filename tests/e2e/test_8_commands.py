@@ -38,7 +38,7 @@ def test_status_is_0_when_all_is_well_and_10_when_a_node_does_not_answer(network
 
 
 def test_a_record_is_shown_and_explained(network: Network) -> None:
-    number, key, name = network.fetch(POLICE, "SELECT rybh, gmsfhm, xm FROM hj.t_czrk WHERE rybh = 195")[0]
+    key, name = network.fetch(POLICE, "SELECT gmsfhm, xm FROM hj.t_czrk WHERE rybh = 195")[0]
     shown = sync_engine(network, "record", "get", "natural_person", key, "--node", COUNTY)
     assert shown.returncode == 0
     assert name in shown.stdout
