@@ -1,6 +1,7 @@
 """`sync-engine record get|explain TYPE ID`: one record as a node has it now, answered by the worker that has its partition."""
 
 import json
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -95,4 +96,4 @@ def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
         column.no_wrap = True
     for row in rows:
         table.add_row(*row)
-    Console(soft_wrap=True).print(table)
+    Console(width=160 if not sys.stdout.isatty() else None).print(table)

@@ -1,6 +1,7 @@
 """`sync-engine status`: how far every source is at every tier, what fires, worst first. Exit 10 if anything is not well."""
 
 import json
+import sys
 import time
 from typing import Any
 
@@ -33,7 +34,7 @@ def status(context: click.Context, watch: bool, node: str | None, output: str) -
     else:
         from rich.console import Console
 
-        Console(soft_wrap=True).print(_screen(nodes, output == "wide"))
+        Console(width=None if sys.stdout.isatty() else 140).print(_screen(nodes, output == "wide"))
     if not _healthy(nodes):
         raise click.exceptions.Exit(UNHEALTHY)
 

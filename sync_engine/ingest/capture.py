@@ -147,6 +147,8 @@ def _assertions(source: CompiledSource, change: Row, position: Position) -> list
     if after is None:
         return [DeadLetter(Reason.MISSING_COLUMN, "an insert or update without its row")]
     unknown = ", ".join(sorted(set(after) - source.columns))
+    if unknown and not {*source.primary_key, *(mapping.key_column for mapping in source.mappings)}.issubset(after):
+        return [DeadLetter(Reason.UNKNOWN_COLUMN, f"{unknown}: neither mapped nor ignored")]  # another table's row, it seems
     row = _row_id(source, after)
     read: list[Keyed | DeadLetter] = []
     for mapping in source.mappings:

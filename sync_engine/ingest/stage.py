@@ -5,10 +5,10 @@ What was captured is decoded, mapped, normalised, validated; what a neighbour se
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from sync_engine.ingest.capture import CompiledSource, Sweep, compile_source, read_change
 from sync_engine.model import names
-from sync_engine.model.avro import claim_to_datum
 from sync_engine.model.declaration import Declarations
 from sync_engine.model.outcome import DeadLetter, Emit, Reason
 from sync_engine.model.record import Record
@@ -76,7 +76,7 @@ class IngestStage(Stateless):
                 outputs.extend(self._sweep(read))
             else:
                 entity, key, claim = read
-                value = self._codec.encode(f"sync.{entity}.Claim", claim_to_datum(claim))
+                value = self._codec.encode_claim(entity, claim)
                 outputs.append(self._claim(entity, key.encode(), value, ()))
         return outputs
 
@@ -115,7 +115,7 @@ class IngestStage(Stateless):
     def _leads_here(self, path: list[str]) -> bool:
         """Whether every step is between neighbours, and none is taken twice: in a tree, only what lies behind the sender comes by it."""
         line = [*path, self._node]
-        steps = zip(line, line[1:], strict=False)
+        steps = pairwise(line)
         return len(set(line)) == len(line) and all(self._parents.get(a) == b or self._parents.get(b) == a for a, b in steps)
 
     def _refuse(self, edge: Edge, source: str, path: list[str]) -> DeadLetter | None:

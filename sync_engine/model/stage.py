@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from sync_engine.model.claim import Claim
+from sync_engine.model.golden import Golden
 from sync_engine.model.outcome import DeadLetter, Emit, Reason
 from sync_engine.model.record import Record
 
@@ -30,6 +32,13 @@ class Codec(Protocol):
         """Raises Undecodable for bad bytes; a WorldFailure of the runtime when the registry is away."""
 
     def encode(self, name: str, datum: Datum) -> bytes: ...
+
+    def claim(self, framed: bytes, path: str) -> Claim | None:
+        """The claim that these bytes are, None if they are another record. Raises as `decode`."""
+
+    def encode_claim(self, entity: str, claim: Claim) -> bytes: ...
+
+    def encode_golden(self, entity: str, golden: Golden) -> bytes: ...
 
 
 class View(Protocol):

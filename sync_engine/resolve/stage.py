@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from sync_engine.model import names
-from sync_engine.model.avro import claim_of_datum, claim_to_datum, golden_of_datum, golden_to_datum
+from sync_engine.model.avro import golden_of_datum
 from sync_engine.model.claim import Claim, Position
 from sync_engine.model.finding import Finding
 from sync_engine.model.outcome import DeadLetter, Emit, Reason, Sent
@@ -52,8 +52,6 @@ class ResolveStage:
         self._generation = generation
         self._codec = codec
         self._route = route
-        self._claim_name = f"sync.{rules.entity}.Claim"
-        self._golden_name = f"sync.{rules.entity}.Golden"
         self._sweeps: dict[int, dict[str, Position]] = {}
         self._unfinished: dict[int, list[str]] = {}
 
@@ -78,18 +76,18 @@ class ResolveStage:
         if record.value is None:
             return [DeadLetter(Reason.UNDECODABLE, "no value")]
         try:
+            claim = self._codec.claim(record.value, _path(record.headers, self._node))
+            if claim is not None and record.key:
+                return self._claim(record, claim, view, now_ms)
             name, datum = self._codec.decode(record.value)
         except Undecodable as error:
             return [error.letter]
-        if name == self._claim_name and record.key:
-            return self._claim(record, datum, view, now_ms)
         if name == "sync.wire.Sweep":
             return self._begin_sweep(record, datum, view)
         return [DeadLetter(Reason.UNSUPPORTED_KIND, f"{name} in {record.topic}")]
 
-    def _claim(self, record: Record, datum: Datum, view: View, now_ms: int) -> Sequence[Output]:
+    def _claim(self, record: Record, claim: Claim, view: View, now_ms: int) -> Sequence[Output]:
         assert record.key is not None
-        claim = claim_of_datum(datum, _path(record.headers, self._node))
         key = record.key.decode()
         state: State | None = view.get(record.key)
         before = state.record if state else None
@@ -104,12 +102,12 @@ class ResolveStage:
         emits: list[Output] = []
         written: dict[int, tuple[bytes, bytes]] = {}
         for slot in change.slots:
-            value = raw or self._codec.encode(self._claim_name, claim_to_datum(slot))
+            value = raw or self._codec.encode_claim(self._rules.entity, slot)
             of_slot = slot_key(key, slot)
             written[id(slot)] = (of_slot, value)
             emits.append(Emit(self._state_topic, of_slot, value, partition, _path_headers(slot.path, self._node)))
         if change.golden is not None:
-            golden = self._codec.encode(self._golden_name, golden_to_datum(change.golden))
+            golden = self._codec.encode_golden(self._rules.entity, change.golden)
             emits.append(Emit(self._golden_topic, key_bytes, golden, partition))
         for sent in self._route(key, change.before, change.after, change.slots):
             # A slot that changed has its bytes at hand; another slot of the record is encoded anew.
@@ -123,7 +121,7 @@ class ResolveStage:
         return emits
 
     def _key_and_value(self, key: str, slot: Claim) -> tuple[bytes, bytes]:
-        return slot_key(key, slot), self._codec.encode(self._claim_name, claim_to_datum(slot))
+        return slot_key(key, slot), self._codec.encode_claim(self._rules.entity, slot)
 
     def _finding(self, finding: Finding, standing: bool, now_ms: int) -> Emit:
         datum = {
@@ -227,7 +225,9 @@ class ResolveStage:
         record = (state.record if state else None) or RecordState([])
         slots = [slot for slot in record.slots if slot.slot != slot_id]
         if value is not None:
-            slots.append(claim_of_datum(self._codec.decode(value)[1], _path(headers, self._node)))
+            claim = self._codec.claim(value, _path(headers, self._node))
+            assert claim is not None, "a state record of a slot is a claim"
+            slots.append(claim)
         restored = RecordState(slots, record.version, record.digest, record.life_cycle, record.jurisdiction, record.left)
         view.put(key_bytes, State(restored))
 

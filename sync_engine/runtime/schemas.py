@@ -9,8 +9,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
 
-from sync_engine.model.avro import Datum, claim_schema, decoder, encoder, golden_schema
+from sync_engine.model.avro import Datum, claim_of_datum, claim_schema, decoder, encoder, golden_schema
+from sync_engine.model.avro_fast import OtherLayout, ReadClaim, claim_reader, claim_writer, golden_writer
+from sync_engine.model.claim import Claim
 from sync_engine.model.declaration import Declarations
+from sync_engine.model.golden import Golden
 from sync_engine.model.outcome import Reason
 from sync_engine.model.stage import Undecodable
 from sync_engine.runtime.log import WorldFailure
@@ -34,16 +37,15 @@ class AvroCodec:
         self._ours = schemas
         self._writers: dict[str, tuple[bytes, Callable[[Datum], bytes]]] = {}
         self._readers: dict[bytes, tuple[str, Callable[[bytes], Datum]]] = {}
+        self._written: dict[bytes, Datum] = {}
+        self._claims: dict[bytes, ReadClaim | None] = {}
+        self._claim_writers: dict[str, tuple[bytes, Callable[[Claim], bytes]]] = {}
+        self._golden_writers: dict[str, tuple[bytes, Callable[[Golden], bytes]]] = {}
 
     def encode(self, name: str, datum: Datum) -> bytes:
         writer = self._writers.get(name)
         if writer is None:
-            schema = self._ours[name]
-            try:
-                schema_id = self._registry.register(name, json.dumps(schema, ensure_ascii=False))
-            except RegistryUnavailable as failure:
-                raise WorldFailure(str(failure)) from failure
-            writer = self._writers[name] = (MAGIC + schema_id.to_bytes(4, "big"), encoder(dict(schema)))
+            writer = self._writers[name] = (self._prefix(name), encoder(dict(self._ours[name])))
         return writer[0] + writer[1](datum)
 
     def decode(self, framed: bytes) -> tuple[str, Datum]:
@@ -55,6 +57,48 @@ class AvroCodec:
             return name, decode(framed[5:])
         except ValueError as error:
             raise Undecodable(Reason.UNDECODABLE, str(error)) from None
+
+    def claim(self, framed: bytes, path: str) -> Claim | None:
+        prefix = framed[:5]
+        if prefix not in self._claims:
+            self._claims[prefix] = self._claim_reader(framed)
+        read = self._claims[prefix]
+        try:
+            return None if read is None else read(framed[5:], path)
+        except ValueError as error:
+            raise Undecodable(Reason.UNDECODABLE, str(error)) from None
+
+    def _claim_reader(self, framed: bytes) -> ReadClaim | None:
+        """How claims of this schema id are read; None if it is no claim's."""
+        name, decode = self._readers.get(framed[:5]) or self._reader(framed)
+        if name not in self._ours or not name.endswith(".Claim"):
+            return None
+        try:
+            return claim_reader(self._written[framed[:5]], dict(self._ours[name]))
+        except OtherLayout:
+            return lambda payload, path: claim_of_datum(decode(payload), path)
+
+    def encode_claim(self, entity: str, claim: Claim) -> bytes:
+        writer = self._claim_writers.get(entity)
+        if writer is None:
+            name = f"sync.{entity}.Claim"
+            writer = self._claim_writers[entity] = (self._prefix(name), claim_writer(dict(self._ours[name])))
+        return writer[0] + writer[1](claim)
+
+    def encode_golden(self, entity: str, golden: Golden) -> bytes:
+        writer = self._golden_writers.get(entity)
+        if writer is None:
+            name = f"sync.{entity}.Golden"
+            writer = self._golden_writers[entity] = (self._prefix(name), golden_writer(dict(self._ours[name])))
+        return writer[0] + writer[1](golden)
+
+    def _prefix(self, name: str) -> bytes:
+        """The framing of our schema of this name; registers it if it is new."""
+        try:
+            schema_id = self._registry.register(name, json.dumps(self._ours[name], ensure_ascii=False))
+        except RegistryUnavailable as failure:
+            raise WorldFailure(str(failure)) from failure
+        return MAGIC + schema_id.to_bytes(4, "big")
 
     def _reader(self, framed: bytes) -> tuple[str, Callable[[bytes], Datum]]:
         if len(framed) < 5 or framed[:1] != MAGIC:
@@ -69,6 +113,7 @@ class AvroCodec:
         name = f"{schema.get('namespace', '')}.{schema.get('name', '')}" if isinstance(schema, dict) else str(schema)
         # A record of ours that an older version wrote is read as ours, with the defaults of the fields that it lacks.
         ours = self._ours.get(name)
+        self._written[framed[:5]] = schema
         reader = self._readers[framed[:5]] = (name, decoder(schema, None if ours is None else dict(ours)))
         return reader
 

@@ -7,6 +7,7 @@ the log, its producer, the store and the stage are wrapped, and every wrapper pa
 """
 
 import ctypes
+import faulthandler
 import os
 import queue
 import signal
@@ -293,5 +294,6 @@ def say(line: str) -> None:
 if __name__ == "__main__":
     _TEST = os.dup(1)
     os.dup2(2, 1)  # what is logged must not come between
+    faulthandler.register(signal.SIGUSR1)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     run(msgspec.json.decode(sys.argv[1], type=Orders))

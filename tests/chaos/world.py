@@ -155,6 +155,9 @@ class Worker:
 
     def describe(self) -> str:
         code = None if self._process is None else self._process.poll()
+        if self.running:
+            self.signal(signal.SIGUSR1)
+            time.sleep(0.5)  # it writes where each of its threads stands
         logged = self.log.read_text(encoding="utf-8", errors="replace")[-3_000:] if self.log.exists() else ""
         with self._news:
             said = "\n  ".join(self._said[-25:])

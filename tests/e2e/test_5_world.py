@@ -12,7 +12,7 @@ from sync_engine.model.claim import Position
 from tests.e2e.network import CITY, COUNTY, INSURANCE, POLICE, SCHOOLS, Network
 from tests.e2e.oracle_check import assert_all_hold_what_is_owed
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.drill]
 
 BACK_SECONDS = 90
 

@@ -6,7 +6,7 @@ from sync_engine.model import names
 from tests.e2e.network import PLATFORM, POLICE, PROVINCE, Network
 from tests.e2e.oracle_check import assert_all_hold_what_is_owed
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.drill]
 
 
 def test_a_node_that_is_killed_in_the_middle_of_many_deliveries_loses_none(network: Network) -> None:

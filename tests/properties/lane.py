@@ -10,7 +10,17 @@ from typing import Any
 import msgspec
 
 from sync_engine.model import names
-from sync_engine.model.avro import claim_schema, claim_to_datum, decoder, encoder, golden_of_datum, golden_schema
+from sync_engine.model.avro import (
+    claim_of_datum,
+    claim_schema,
+    claim_to_datum,
+    decoder,
+    encoder,
+    golden_of_datum,
+    golden_schema,
+    golden_to_datum,
+)
+from sync_engine.model.claim import Claim
 from sync_engine.model.golden import Golden
 from sync_engine.model.outcome import DeadLetter, Emit
 from sync_engine.model.record import Record
@@ -40,6 +50,16 @@ class AvroAndJson:
     def decode(self, framed: bytes) -> tuple[str, dict[str, Any]]:
         name, _, body = framed.partition(b"\0")
         return name.decode(), self._decode.get(name.decode(), msgspec.json.decode)(body)
+
+    def claim(self, framed: bytes, path: str) -> Claim | None:
+        name, datum = self.decode(framed)
+        return claim_of_datum(datum, path) if name.endswith(".Claim") else None
+
+    def encode_claim(self, entity: str, claim: Claim) -> bytes:
+        return self.encode(f"sync.{entity}.Claim", claim_to_datum(claim))
+
+    def encode_golden(self, entity: str, golden: Golden) -> bytes:
+        return self.encode(f"sync.{entity}.Golden", golden_to_datum(golden))
 
 
 class Overlay:
