@@ -22,7 +22,7 @@ test: $(READY) ## All tests, on the real stack (budgets: docs/testing.md)
 	$(BIN)/python -m pytest
 
 test-fast: $(READY) ## Tests that start no server
-	$(BIN)/python -m pytest -m "not broker and not stack and not drill"
+	$(BIN)/python -m pytest -m "not broker and not stack"
 
 check: $(READY) ## Types, lint, layers, declarations
 	$(BIN)/ruff format --check .

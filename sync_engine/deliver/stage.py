@@ -98,17 +98,25 @@ class DeliverStage:
     def work(self, partition: int, view: View, now_ms: int) -> Sequence[Output]:
         outputs: list[Output] = []
         due = self._due.get(partition, {})
-        ready = sorted((at, key) for key, at in due.items() if at <= now_ms)[:TRIES_PER_SLICE]
+        ready = sorted((at, key) for key, at in due.items() if at <= now_ms)
         if now_ms < self._down_until_ms:
             # The endpoint is down: what is new is only written down, for one probe later.
             for _, key in ready:
                 outputs.extend(self._park(key, partition, view.get(key), self._down_until_ms, "endpoint down", view, now_ms))
             return outputs
         # After a failure one probe goes first, the longest waiting: a dead endpoint costs one attempt a round and not one per record.
-        for _, key in ready[:1] if self._failures else ready:
+        tries = 1 if self._failures else TRIES_PER_SLICE
+        for _, key in ready[:tries]:
             parked: Parked = view.get(key)
             limit = RETRY_SECONDS if parked.attempts else FIRST_TRY_SECONDS
             outputs.append(Request(self._subscriber.settings, key, partition, parked.webhook_id, parked.body, limit))
+        for _, key in ready[tries:]:
+            waiting: Parked = view.get(key)
+            if not waiting.logged:
+                # Its golden offset is committed with this batch: the log must have it, for the local store does not outlive a kill.
+                logged = msgspec.structs.replace(waiting, logged=True)
+                view.put(key, logged)
+                outputs.append(self._emit_parked(key, partition, logged))
         return outputs
 
     def conclude(self, request: Request, answer: Answer, view: View, now_ms: int) -> Sequence[Emit]:

@@ -36,6 +36,7 @@ class Lane(Service):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._committed = asyncio.Event()
         self.loop_of_stage: BatchLoop | None = None
+        self._wait_seconds = BACKOFF_SECONDS
         self.progressed_at: float = 0.0
         """Loop time of the last turn without a failure: readiness looks at it."""
 
@@ -57,18 +58,24 @@ class Lane(Service):
                 await self._channel.put(records)
                 await self._committed.wait()
             else:
-                await self._weathering(lambda: loop.process(()))
-            self.progressed_at = asyncio.get_running_loop().time()
+                await self.commit(())
 
     async def commit(self, records: Sequence[Record]) -> None:
-        """Called by the agent: decide the batch and commit it. A batch that meets bad weather is given back to the log and comes again."""
+        """Decide the batch and commit it; called by the agent, and with nothing taken for work that is due.
+
+        One try: a batch that meets bad weather is given back to the log and comes again. It must not be repeated here, since a member that
+        was thrown out of its group joins again only inside `take`.
+        """
         loop = self.loop_of_stage
         assert loop is not None
         try:
             await self._in_thread(lambda: loop.process(records))
+            self.progressed_at = asyncio.get_running_loop().time()
+            self._wait_seconds = BACKOFF_SECONDS
         except WorldFailure as failure:
-            logger.warning("waiting", stage=self.name, why=str(failure))
-            await asyncio.sleep(BACKOFF_SECONDS)
+            logger.warning("waiting", stage=self.name, why=str(failure), seconds=self._wait_seconds)
+            await asyncio.sleep(self._wait_seconds)
+            self._wait_seconds = min(self._wait_seconds * 2, BACKOFF_SECONDS_MAX)
         finally:
             self._committed.set()
 

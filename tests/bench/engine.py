@@ -47,8 +47,8 @@ class Counting(Metrics):
 
 
 def engine(job: Job) -> Measured:
-    logging.basicConfig(level=logging.WARNING)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    # Redis is away here, which is worth a warning and no more.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     return asyncio.run(_run(job))
 
 

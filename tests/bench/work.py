@@ -5,7 +5,6 @@ from typing import Any
 import msgspec
 
 from sync_engine.model import names
-from sync_engine.model.avro import claim_of_datum, claim_to_datum, golden_to_datum
 from sync_engine.model.finding import Finding
 from sync_engine.resolve.content import compile_rules
 from sync_engine.resolve.decide import RecordState, decide
@@ -30,7 +29,8 @@ class Work:
 
     def apply(self, key: bytes, value: bytes, before: RecordState | None, now_ms: int) -> tuple[RecordState, list[Output]] | None:
         """The record's next state and what to write; None if the claim says nothing new."""
-        claim = claim_of_datum(self._codec.decode(value)[1], self._node)
+        claim = self._codec.claim(value, self._node)
+        assert claim is not None
         text = key.decode()
         change = decide(self._rules, 0, text, before, claim)
         if change is None:
@@ -38,10 +38,10 @@ class Work:
         state, golden, finding = self._topics
         outputs = []
         for slot in change.slots:
-            said = value if change.passes_through else self._codec.encode(f"sync.{ENTITY}.Claim", claim_to_datum(slot))
+            said = value if change.passes_through else self._codec.encode_claim(ENTITY, slot)
             outputs.append((state, slot_key(text, slot), said))
         if change.golden is not None:
-            outputs.append((golden, key, self._codec.encode(f"sync.{ENTITY}.Golden", golden_to_datum(change.golden))))
+            outputs.append((golden, key, self._codec.encode_golden(ENTITY, change.golden)))
         for standing, found in ((True, change.raised), (False, change.cleared)):
             for one in found:
                 outputs.append((finding, one.subject.encode(), self._codec.encode("sync.wire.Finding", _finding(one, standing, now_ms))))
