@@ -1,7 +1,7 @@
 """What a subscriber is sent of a golden record: a CloudEvents 1.0.2 structured event that is a Standard Webhooks 1.0.0 payload too.
 
-Only the items of its demand, only records of its area, and the one message that a record has left the area. The id depends on
-subscriber, key and version alone, so every retry carries the same one.
+Only the items of its demand, only records of its area, and that a record has left the area: golden says so in every later version, the
+stage sends it once. The id depends on subscriber, key and version alone, so every retry carries the same one.
 """
 
 from datetime import UTC, datetime
@@ -17,14 +17,35 @@ EVENTS = {LIVE: "updated", UNCONFIRMED: "updated", WITHDRAWN: "withdrawn", MOVED
 LEFT = "left"
 
 
+class _Kind(msgspec.Struct):
+    type: str
+
+
 def event_of(subscriber: Subscriber, golden: Golden) -> str | None:
-    """The event's last word, or None if this record is none of the subscriber's."""
-    area = area_of(subscriber.area)
-    if golden.content.jurisdiction is not None and golden.content.jurisdiction.startswith(area):
+    """The event's last word, or None if this record is none of the subscriber's. A record that has left says so in every version."""
+    if _is_in_area(subscriber, golden):
         return EVENTS[golden.content.life_cycle]
-    if not any(region.startswith(area) for region in golden.left):
+    if not left_at(subscriber, golden):
         return None
     return EVENTS[golden.content.life_cycle] if golden.content.life_cycle in (WITHDRAWN, MOVED) else LEFT
+
+
+def left_at(subscriber: Subscriber, golden: Golden) -> int:
+    """The version that left the subscriber's area, the last one if several did; 0 if none did or the record is in the area."""
+    if _is_in_area(subscriber, golden):
+        return 0
+    area = area_of(subscriber.area)
+    return max((version for region, version in golden.left.items() if region.startswith(area)), default=0)
+
+
+def says_left(body: bytes) -> bool:
+    """Whether these bytes, made by `body_of`, say that a record has left."""
+    return msgspec.json.decode(body, type=_Kind).type.endswith(f".{LEFT}")
+
+
+def _is_in_area(subscriber: Subscriber, golden: Golden) -> bool:
+    region = golden.content.jurisdiction
+    return region is not None and region.startswith(area_of(subscriber.area))
 
 
 def webhook_id(subscriber: Subscriber, golden: Golden) -> str:

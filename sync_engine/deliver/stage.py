@@ -2,15 +2,17 @@
 
 Promise: the newest version of every record at least once, versions of a record in rising order; versions in between may be skipped.
 Every version is parked first and tried in the same batch: what is acknowledged leaves no trace in the log, the rest is there to be
-retried, folded to one per key.
+retried, folded to one per key. The surprise: that a record has left the area leaves a trace, without a body, so that it is said once.
 """
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from heapq import heapify, heappop, heappush
+from itertools import islice
 
 import msgspec
 
-from sync_engine.deliver.payload import body_of, event_of, webhook_id
+from sync_engine.deliver.payload import body_of, event_of, left_at, says_left, webhook_id
 from sync_engine.model import names
 from sync_engine.model.avro import golden_of_datum
 from sync_engine.model.declaration import Subscriber
@@ -20,13 +22,17 @@ from sync_engine.model.stage import Answer, Codec, Output, Request, Undecodable,
 
 TRIES_PER_SLICE = 200
 FIRST_TRY_SECONDS, RETRY_SECONDS = 0.5, 15.0
-"""A first try may hold up the batch for so long only; a retry has the time that Standard Webhooks advises."""
-ENDPOINT_BACKOFF_SECONDS_MAX, KEY_BACKOFF_SECONDS_MAX, GONE_SECONDS = 60, 3_600.0, 3_600
-HTTP_TOO_MANY = 429
+"""A first try may hold up the batch for so long only; a retry and a probe have the time that Standard Webhooks advises."""
+ENDPOINT_BACKOFF_SECONDS_MAX, WAIT_SECONDS_MAX, GONE_SECONDS = 60.0, 3_600.0, 3_600.0
+HTTP_TOO_MANY, HTTP_UNAVAILABLE = 429, 503
+ENDPOINT_DOWN = "endpoint down"
 
 
 class Parked(msgspec.Struct, array_like=True, gc=False):
-    """The newest version of one record that the subscriber has not acknowledged."""
+    """The newest version of one record that the subscriber has not acknowledged.
+
+    Without a body nothing waits: the subscriber knows that the record has left, and is told nothing more until it is back.
+    """
 
     webhook_id: str
     version: int
@@ -38,6 +44,18 @@ class Parked(msgspec.Struct, array_like=True, gc=False):
     why: str = ""
     logged: bool = False
     """Whether the parked topic has it, so that a null must follow when it is done."""
+
+
+class Waiting:
+    """The index of one partition's parked records. A key that is tried stands in neither place until its answer has come."""
+
+    def __init__(self, parked: list[tuple[int, bytes]]) -> None:
+        heapify(parked)
+        self.by_due = parked
+        """(due_ms, key) as a heap: a turn in which nothing is due costs a look at its first entry, however many wait."""
+        self.fresh: dict[bytes, None] = {}
+        """Decided in the batch in hand; empty behind `work`."""
+        self.count = len(parked)
 
 
 class DeliverStage:
@@ -52,22 +70,27 @@ class DeliverStage:
         self.state_type: type | None = Parked
         self._subscriber = subscriber
         self._codec = codec
-        self._due: dict[int, dict[bytes, int]] = {}
-        self._down_until_ms = 0
+        self._waiting: dict[int, Waiting] = {}
         self._failures = 0
-        self._failed_ms = self._alive_ms = 0
+        """Rounds that failed since the last acknowledgement. Not 0: one probe a round, whatever is due."""
+        self._down_until_ms = self._asked_until_ms = 0
+        """Nothing is tried before the first; the second is the part of it that the receiver asked for."""
+        self._failed_ms = self._alive_ms = self._probed_ms = 0
 
     def open(self, partition: int, view: View) -> None:
-        due: dict[bytes, int] = {}
+        parked: list[tuple[int, bytes]] = []
         after = b""
         while found := view.scan(after, 500):
-            due.update((key, state.due_ms) for key, state in found)
+            parked.extend((state.due_ms, key) for key, state in found if state.body)
             after = found[-1][0]
-        self._due[partition] = due
+        self._waiting[partition] = Waiting(parked)
+        if parked:
+            # How long the endpoint is to be left alone is not in the log: whoever takes over asks with one record first.
+            self._failures = max(self._failures, 1)
 
     def parked(self) -> int:
         """Records not yet acknowledged, over all partitions that are ours."""
-        return sum(len(due) for due in self._due.values())
+        return sum(waiting.count for waiting in self._waiting.values())
 
     def keys(self, record: Record) -> Iterable[bytes]:
         return () if record.key is None else (record.key,)
@@ -86,68 +109,106 @@ class DeliverStage:
         before: Parked | None = view.get(record.key)
         if before is not None and before.version >= golden.version:
             return [DeadLetter(Reason.BUG, "a golden log went back in version")] if before.version > golden.version else ()
+        if before is not None and not before.body and 0 < left_at(self._subscriber, golden) <= before.version:
+            return ()
         parked = Parked(webhook_id(self._subscriber, golden), golden.version, body_of(self._subscriber, golden, event), golden.effective_ms)
         if before is not None:
             parked = msgspec.structs.replace(
                 parked, attempts=before.attempts, first_failed_ms=before.first_failed_ms, due_ms=before.due_ms, logged=before.logged
             )
+        outputs = [self._emit_parked(record.key, record.partition, parked)] if parked.logged else []
         view.put(record.key, parked)
-        self._due.setdefault(record.partition, {})[record.key] = parked.due_ms
-        return [self._emit_parked(record.key, record.partition, parked)] if parked.logged else ()
+        if before is None or not before.body:
+            waiting = self._waiting[record.partition]
+            waiting.fresh[record.key] = None
+            waiting.count += 1
+        return outputs
 
     def work(self, partition: int, view: View, now_ms: int) -> Sequence[Output]:
+        waiting = self._waiting[partition]
+        tries = self._tries(now_ms)
+        tried = list(islice(waiting.fresh, tries))
+        while len(tried) < tries and waiting.by_due and waiting.by_due[0][0] <= now_ms:
+            tried.append(heappop(waiting.by_due)[1])
         outputs: list[Output] = []
-        due = self._due.get(partition, {})
-        ready = sorted((at, key) for key, at in due.items() if at <= now_ms)
-        if now_ms < self._down_until_ms:
-            # The endpoint is down: what is new is only written down, for one probe later.
-            for _, key in ready:
-                outputs.extend(self._park(key, partition, view.get(key), self._down_until_ms, "endpoint down", view, now_ms))
-            return outputs
-        # After a failure one probe goes first, the longest waiting: a dead endpoint costs one attempt a round and not one per record.
-        tries = 1 if self._failures else TRIES_PER_SLICE
-        for _, key in ready[:tries]:
+        for key in tried:
             parked: Parked = view.get(key)
-            limit = RETRY_SECONDS if parked.attempts else FIRST_TRY_SECONDS
+            limit = RETRY_SECONDS if parked.attempts or self._failures else FIRST_TRY_SECONDS
             outputs.append(Request(self._subscriber.settings, key, partition, parked.webhook_id, parked.body, limit))
-        for _, key in ready[tries:]:
-            waiting: Parked = view.get(key)
-            if not waiting.logged:
-                # Its golden offset is committed with this batch: the log must have it, for the local store does not outlive a kill.
-                logged = msgspec.structs.replace(waiting, logged=True)
-                view.put(key, logged)
-                outputs.append(self._emit_parked(key, partition, logged))
+        if tried:
+            self._probed_ms = now_ms
+        # The golden offset of what is new is committed with this batch: the log must have it, for the local store does not outlive a kill.
+        why = ENDPOINT_DOWN if now_ms < self._down_until_ms else ""
+        for key in islice(waiting.fresh, len(tried), None):
+            outputs.append(self._park(key, partition, view.get(key), max(now_ms, self._down_until_ms), why, view, now_ms))
+        waiting.fresh.clear()
         return outputs
+
+    def _tries(self, now_ms: int) -> int:
+        """How many requests a partition may send now. While the endpoint fails it is one a round over all partitions of ours."""
+        if now_ms < self._down_until_ms:
+            return 0
+        if self._failures:
+            # All calls of a round carry the same time.
+            return 0 if self._probed_ms == now_ms else 1
+        return TRIES_PER_SLICE
 
     def conclude(self, request: Request, answer: Answer, view: View, now_ms: int) -> Sequence[Emit]:
         parked: Parked = view.get(request.key)
         attempted = msgspec.structs.replace(parked, attempts=parked.attempts + 1)
         receipt = self._receipt(request.key, attempted, answer, now_ms)
         if answer.acknowledged:
-            self._failures, self._down_until_ms, self._alive_ms = 0, 0, now_ms
-            del self._due[request.partition][request.key]
-            view.put(request.key, None)
-            return [receipt, Emit(self._parked_topic, request.key, None, request.partition)] if parked.logged else [receipt]
+            self._note_alive(now_ms)
+            self._waiting[request.partition].count -= 1
+            return [receipt, *self._done(request.key, request.partition, parked, view)]
         self._judge_endpoint(answer, now_ms)
-        wait = max(answer.retry_after_seconds or 0.0, min(2.0**attempted.attempts, KEY_BACKOFF_SECONDS_MAX))
-        due_ms = max(now_ms + int(min(wait, KEY_BACKOFF_SECONDS_MAX) * 1000), self._down_until_ms)
-        return [receipt, *self._park(request.key, request.partition, attempted, due_ms, answer.why, view, now_ms)]
+        # Of a limited power: an endpoint that is dead for weeks must not overflow it.
+        wait = max(answer.retry_after_seconds or 0.0, 2.0 ** min(attempted.attempts, 12))
+        due_ms = max(now_ms + int(min(wait, WAIT_SECONDS_MAX) * 1000), self._down_until_ms)
+        return [receipt, self._park(request.key, request.partition, attempted, due_ms, answer.why, view, now_ms)]
+
+    def _note_alive(self, now_ms: int) -> None:
+        self._alive_ms = now_ms
+        # Nothing is tried before `_asked_until_ms`: if it is to come, it was asked for in this round, by the answer to another request.
+        if now_ms >= self._asked_until_ms:
+            self._failures = self._down_until_ms = self._failed_ms = 0
 
     def _judge_endpoint(self, answer: Answer, now_ms: int) -> None:
-        """A record that is refused (4xx) holds back itself alone; an endpoint that fails, and acknowledges nothing in the round, all."""
-        fails = answer.status is None or answer.status >= 500 or answer.status == HTTP_TOO_MANY
+        """Whether this failure holds back all records, and until when. No answer makes that time shorter than another of its round did.
+
+        A record that is refused (4xx) holds back itself alone; an endpoint that fails, and acknowledges nothing in the round, all; so does
+        one that asks for a pause, whatever it acknowledges beside.
+        """
+        asked_seconds = 0.0
         if answer.gone:
-            self._down_until_ms = now_ms + GONE_SECONDS * 1000
-        elif fails and self._alive_ms != now_ms and self._failed_ms != now_ms:
+            asked_seconds = GONE_SECONDS
+        elif answer.status in (HTTP_TOO_MANY, HTTP_UNAVAILABLE):
+            asked_seconds = min(answer.retry_after_seconds or 0.0, WAIT_SECONDS_MAX)
+        fails = answer.status is None or answer.status >= 500 or answer.status == HTTP_TOO_MANY
+        if not asked_seconds and (not fails or self._alive_ms == now_ms):
+            return
+        if self._failed_ms != now_ms:
             # All answers of a round carry the same time: a round counts once, however many were tried in it.
             self._failures, self._failed_ms = self._failures + 1, now_ms
-            self._down_until_ms = now_ms + min(2**self._failures, ENDPOINT_BACKOFF_SECONDS_MAX) * 1000
+        pause_seconds = min(2.0 ** min(self._failures, 6), ENDPOINT_BACKOFF_SECONDS_MAX)
+        if asked_seconds:
+            self._asked_until_ms = max(self._asked_until_ms, now_ms + int(asked_seconds * 1000))
+        self._down_until_ms = max(self._down_until_ms, self._asked_until_ms, now_ms + int(pause_seconds * 1000))
 
-    def _park(self, key: bytes, partition: int, parked: Parked, due_ms: int, why: str, view: View, now_ms: int) -> list[Emit]:
+    def _done(self, key: bytes, partition: int, parked: Parked, view: View) -> list[Emit]:
+        """Nothing is kept of what is acknowledged, but that the record has left: each later version says it again."""
+        if says_left(parked.body):
+            told = Parked(parked.webhook_id, parked.version, b"", parked.effective_ms, logged=True)
+            view.put(key, told)
+            return [self._emit_parked(key, partition, told)]
+        view.put(key, None)
+        return [Emit(self._parked_topic, key, None, partition)] if parked.logged else []
+
+    def _park(self, key: bytes, partition: int, parked: Parked, due_ms: int, why: str, view: View, now_ms: int) -> Emit:
         parked = msgspec.structs.replace(parked, due_ms=due_ms, why=why, first_failed_ms=parked.first_failed_ms or now_ms, logged=True)
         view.put(key, parked)
-        self._due[partition][key] = due_ms
-        return [self._emit_parked(key, partition, parked)]
+        heappush(self._waiting[partition].by_due, (due_ms, key))
+        return self._emit_parked(key, partition, parked)
 
     def _emit_parked(self, key: bytes, partition: int, parked: Parked) -> Emit:
         datum = {

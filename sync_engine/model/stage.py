@@ -70,7 +70,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     why: str
     retry_after_seconds: float | None = None
     gone: bool = False
-    """The receiver says that this address is no more (410): nothing is tried again until it is changed in the settings."""
+    """The receiver wants no more of this (410): it is left alone for an hour, then asked with one record."""
 
 
 Output = Emit | DeadLetter | Request

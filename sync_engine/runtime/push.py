@@ -271,7 +271,7 @@ def _http_address(url: str) -> yarl.URL | None:
 
 
 _STATUS_WORDS = {
-    410: "the receiver wants no more of this: its address is disabled until somebody enables it",
+    410: "the receiver wants no more of this: it is asked again in an hour",
     429: "the receiver asks for a slower pace",
     502: "the receiver's proxy does not reach it",
     503: "the receiver is not ready",

@@ -13,15 +13,18 @@ import msgspec
 import pytest
 
 from sync_engine.deliver.payload import webhook_id
-from sync_engine.deliver.stage import DeliverStage
+from sync_engine.deliver.stage import TRIES_PER_SLICE, DeliverStage, Parked
 from sync_engine.model import names
 from sync_engine.model.avro import golden_to_datum
 from sync_engine.model.golden import Content, Golden
 from sync_engine.model.stage import Answer, Request
+from sync_engine.runtime.loop import Overlay
+from sync_engine.runtime.store import MemoryStore
 from tests.cases.casefile import ANY, Either, Named, load, parameters
 from tests.cases.network import ENTITY, declarations
 from tests.fakes.codec import FakeCodec
 from tests.fakes.lane import FakeLane
+from tests.fakes.view import NoView
 
 GOLDEN = {**dict.fromkeys(("key", "version", "region", "life_cycle", "moved_to"), ANY), "says": Named(ANY), "left": Named(ANY)}
 ANSWER = Either((ANY, {"status": ANY, "retry_after": ANY}))
@@ -135,11 +138,13 @@ def golden_of(written: dict[str, Any]) -> Golden:
 
 
 def parked(lane: FakeLane, told: dict[str, Any]) -> dict[str, Any]:
-    """What the parked topic holds: every key, of each what the step speaks of."""
+    """What waits in the parked topic: every key, of each what the step speaks of."""
     found = {}
     for key, value in lane.kept(PARKED).items():
         datum = codec().decode(value)[1]
         assert datum["webhook_id"] and datum["entity"] == ENTITY
+        if not datum["body"]:
+            continue  # the trace of a record that has left: nothing waits
         shown = {
             "version": datum["version"],
             "due": (datum["due_ms"] - BEGAN_MS) / 1000,
@@ -168,3 +173,49 @@ def test_ids_differ_between_records_versions_and_subscribers() -> None:
     ids = {webhook_id(subscriber, golden) for subscriber in (SUBSCRIBER, somebody) for golden in (first, second, other)}
 
     assert len(ids) == 6
+
+
+def test_what_is_too_much_for_one_turn_is_in_the_log_and_tried_in_the_next() -> None:
+    receiver = Receiver()
+    lane = lane_of(receiver)
+    for number in range(TRIES_PER_SLICE + 50):
+        put(lane, {"key": f"K{number:03}", "version": 1})
+
+    tries, waiting = [], []
+    for turn in range(2):
+        receiver.begin({})
+        lane.turn(BEGAN_MS + turn)
+        tries.append(len(receiver.tries))
+        waiting.append(len(parked(lane, {})))
+
+    assert (tries, waiting) == ([TRIES_PER_SLICE, 50], [50, 0])
+
+
+def test_a_record_that_is_refused_for_months_is_still_tried_every_hour() -> None:
+    receiver = Receiver()
+    lane = lane_of(receiver)
+    put(lane, {"key": "A", "version": 1})
+    for hour in range(1_100):
+        receiver.begin({"A": 500})
+        lane.turn(BEGAN_MS + hour * 3_600_000)
+        assert receiver.tries == ["A/1"], hour
+
+
+def test_nobody_is_looked_at_while_nothing_is_due() -> None:
+    stage, view = DeliverStage(SUBSCRIBER, codec()), Overlay(MemoryStore(), Parked)
+    for number in range(1_000):
+        view.put(b"%03d" % number, Parked("id", 1, b"{}", 0, due_ms=BEGAN_MS, logged=True))
+    view.apply({})
+    stage.open(0, view)
+
+    (probe,) = stage.work(0, view, BEGAN_MS)
+    assert isinstance(probe, Request)
+    assert stage.parked() == 1_000
+    stage.conclude(probe, Answer(False, 503, "away", 60), view, BEGAN_MS)
+
+    assert list(stage.work(0, NoView(), BEGAN_MS + 59_999)) == []
+    assert len(stage.work(0, view, BEGAN_MS + 60_000)) == 1
+
+
+def lane_of(receiver: Receiver) -> FakeLane:
+    return FakeLane(SUBSCRIBER.node, lambda: DeliverStage(SUBSCRIBER, codec()), codec(), [RECEIPTS], perform=receiver.answer)

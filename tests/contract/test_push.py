@@ -248,7 +248,7 @@ ANSWERS = {
     301: (False, False, "301: redirects are not followed; put the new address into the settings"),
     304: (False, False, "304: redirects are not followed; put the new address into the settings"),
     404: (False, False, "404: Not Found"),
-    410: (False, True, "410: the receiver wants no more of this: its address is disabled until somebody enables it"),
+    410: (False, True, "410: the receiver wants no more of this: it is asked again in an hour"),
     429: (False, False, "429: the receiver asks for a slower pace"),
     500: (False, False, "500: Internal Server Error"),
     502: (False, False, "502: the receiver's proxy does not reach it"),
