@@ -171,8 +171,8 @@ TABLE: tuple[Setting, ...] = (
     Setting("push.networks", ListOf(WORD, least=0), (), "CIDR", "Networks that webhooks may go to; none: anywhere."),
     Setting("nodes.*.generation", Whole(0, 1_000_000), 0, "", "Of the node's golden log; raise it when that was lost or restored."),
     Setting("databases.*.host", WORD, "127.0.0.1", "", "The department's database, as Kafka Connect reaches it."),
-    Setting("databases.*.port", Whole(1, 65_535), 5_432, "", ""),
-    Setting("databases.*.dbname", WORD, REQUIRED, "", ""),
+    Setting("databases.*.port", Whole(1, 65_535), 5_432, "", "Its port, as Kafka Connect reaches it."),
+    Setting("databases.*.dbname", WORD, REQUIRED, "", "The database of its server that holds the tables."),
     Setting("databases.*.user", WORD, REQUIRED, "", "The capture role: it may read, and write our heartbeat table only."),
     Setting("databases.*.password", SecretText(), None, "", "For `check --databases`."),
     Setting(

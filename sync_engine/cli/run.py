@@ -43,6 +43,7 @@ def _configure_logging(level: str) -> None:
     """One JSON line an event on stdout; a console's reader gets colours instead."""
     import structlog
 
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # else it logs each request
     plain = structlog.dev.ConsoleRenderer() if sys.stdout.isatty() else structlog.processors.JSONRenderer(ensure_ascii=False)
     structlog.configure(
         processors=[

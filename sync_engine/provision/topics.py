@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from sync_engine.model import names
 from sync_engine.model.declaration import Declarations, TopicFamily
 
+LARGEST_BATCH_BYTES = 16 * 1024 * 1024
+"""What a topic that we write takes in one piece. Connectors keep to the broker's default of 1 MiB: so there is always room for a dead
+letter around what they wrote, or for the golden record of many rows. A record that does not fit would hold back its partition for ever."""
+
 
 @dataclass(frozen=True)
 class Topic:
@@ -99,6 +103,8 @@ def config_of(family: TopicFamily) -> dict[str, str]:
         # No effect on a compacted topic; said all the same, so that a policy changed by hand does not begin to delete.
         "retention.ms": str(family.retention_ms),
     }
+    if "capture" not in family.writes:
+        config["max.message.bytes"] = str(LARGEST_BATCH_BYTES)
     if family.delete_retention_ms is not None:
         config["delete.retention.ms"] = str(family.delete_retention_ms)
     if family.max_compaction_lag_ms is not None:

@@ -111,7 +111,7 @@ class ServerInfo(Struct, frozen=True):
 
 
 class Health(Struct, frozen=True):
-    """`status` is `healthy`, `starting` or `unhealthy` in Kafka 4.3; other words are kept."""
+    """`status` is `healthy`, `starting` or `unhealthy` in Kafka 4.1; other words are kept."""
 
     status: str
     message: str = ""

@@ -44,6 +44,9 @@ class Metrics:
         self._beat = Gauge(
             "syncengine_heartbeat_timestamp_seconds", "When the source was last heard of.", ["node", "source"], registry=registry
         )
+        self._captures = Gauge(
+            "syncengine_capture_failed", "1 while a connector or a task of it is FAILED in Connect.", ["node", "source"], registry=registry
+        )
         self._alerts = Gauge("syncengine_alerts_firing", "Alerts firing now, by kind.", ["node", "kind"], registry=registry)
         self._cases = Gauge("syncengine_conflicts", "Disagreements pending or open.", ["node", "state"], registry=registry)
         self._pending = Gauge(
@@ -70,6 +73,9 @@ class Metrics:
 
     def beat(self, source: str, at_ms: int) -> None:
         self._beat.labels(self._node, source).set(at_ms / 1000)
+
+    def capture(self, source: str, failed: bool) -> None:
+        self._captures.labels(self._node, source).set(failed)
 
     def lag(self, lag: Lag) -> None:
         labels = (self._node, lag.source, lag.place)

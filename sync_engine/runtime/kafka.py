@@ -6,7 +6,7 @@ broker takes a transaction's offsets unchecked. `_membership` lets pass only the
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -19,10 +19,15 @@ from sync_engine.runtime.log import BatchAborted, MustRestart, OnPartitions, Top
 from sync_engine.runtime.topics import Offsets, committed_offsets
 
 logger = logging.getLogger(__name__)
+# Every attempt to connect that fails, of every client, several times a second; `error_cb` tells of the same.
+logger.addFilter(lambda line: not (line.args and line.args[0] == "FAIL"))  # type: ignore[index]  # librdkafka's facility comes first
 
 _REQUEST_SECONDS = 10.0
 _ABORT_SECONDS = 5.0
 """How long a batch that is given up waits for the end of its transaction. The next commit or rewind goes on with what is left of it."""
+_OVERDUE_SECONDS = 5.0
+"""How much later than asked for a call may come back. What takes longer never does: librdkafka#5456, #5511, seen after broker restarts."""
+_TELL_AGAIN_SECONDS = 60.0
 _READ_BATCH = 5_000
 
 _FOR_A_PERSON = frozenset(
@@ -68,6 +73,8 @@ class KafkaLog:
         self._company_seconds = company_seconds
         self._transaction_seconds = transaction_timeout_ms / 1000
         self._reported: ck.KafkaError | None = None
+        self._told: dict[int, float] = {}
+        self._pending: tuple[str, float] | None = None  # the call that has not come back, and when it is overdue
         self._member = b""
         self._waiting: dict[TopicPartition, None] = {}  # given to us and paused: the lane has not prepared for them yet
         self._ours: dict[TopicPartition, None] = {}  # a dict for its order
@@ -105,7 +112,7 @@ class KafkaLog:
             raise
         return self._records(messages) if messages else []
 
-    def commit(self, emits: Sequence[Emit], offsets: Mapping[TopicPartition, int]) -> None:
+    def commit(self, emits: Iterable[Emit], offsets: Mapping[TopicPartition, int]) -> int:
         if not offsets:
             raise ValueError("a transaction without offsets is not fenced by the group")
         if foreign := offsets.keys() - self._ours.keys():
@@ -113,7 +120,6 @@ class KafkaLog:
         self._must_rewind = True  # until the commit is known; MustRestart leaves it so
         self._finish_abort(_ABORT_SECONDS)
         membership = self._membership()
-        partitions = [self._partition(emit) for emit in emits]
         positions = [ck.TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
         try:
             self._producer.begin_transaction()
@@ -121,12 +127,13 @@ class KafkaLog:
             raise MustRestart(f"no transaction can be begun: {_text(failure)}") from failure
         self._must_abort = True
         try:
-            self._produce(emits, partitions)
-            _insist(lambda left: self._producer.send_offsets_to_transaction(positions, membership, left), self._transaction_seconds)
+            written = self._produce(emits)
+            self._insist("send_offsets_to_transaction", self._transaction_seconds, positions, membership)
         except ck.KafkaException as failure:
             raise self._given_up(failure) from failure
         self._end_transaction()
         self._must_abort = self._must_rewind = False
+        return written
 
     def rewind(self) -> None:
         self._must_rewind = True
@@ -187,6 +194,10 @@ class KafkaLog:
                 raise WorldFailure(f"topic {topic} does not exist: {metadata.error}")
             self._counts[topic] = count
         return count
+
+    def overdue(self) -> str | None:
+        pending = self._pending
+        return None if pending is None or time.monotonic() < pending[1] else pending[0]
 
     def close(self) -> None:
         if self._closed:
@@ -269,13 +280,14 @@ class KafkaLog:
         return records
 
     def _partition(self, emit: Emit) -> int:
-        if emit.partition is not None:
-            return emit.partition
         return 0 if emit.key is None else partition_of(emit.key, self.partitions(emit.topic))
 
-    def _produce(self, emits: Sequence[Emit], partitions: Sequence[int]) -> None:
+    def _produce(self, emits: Iterable[Emit]) -> int:
         produce = self._producer.produce
-        for emit, partition in zip(emits, partitions, strict=True):
+        written = 0
+        for emit in emits:
+            partition = self._partition(emit) if emit.partition is None else emit.partition
+            written += 1
             while True:
                 try:
                     if emit.headers:
@@ -285,12 +297,13 @@ class KafkaLog:
                     break
                 except BufferError:
                     self._producer.poll(0.05)  # the queue is full: until some are delivered, or fail after the transaction's timeout
+        return written
 
     # --- the transaction's end ---
 
     def _begin(self, start_seconds: float) -> None:
         try:
-            _insist(self._producer.init_transactions, start_seconds)
+            self._insist("init_transactions", start_seconds)
         except ck.KafkaException as failure:
             self._producer.close()
             raise WorldFailure(f"no transaction coordinator within {start_seconds:g} s: {_text(failure)}") from failure
@@ -298,7 +311,7 @@ class KafkaLog:
     def _end_transaction(self) -> None:
         try:
             # Longer than the messages' own timeout: a batch that cannot be delivered fails as such, before its result is unknown.
-            _insist(self._producer.commit_transaction, self._transaction_seconds + _REQUEST_SECONDS)
+            self._insist("commit_transaction", self._transaction_seconds + _REQUEST_SECONDS)
         except ck.KafkaException as failure:
             if failure.args[0].txn_requires_abort():
                 raise self._given_up(failure) from failure
@@ -318,20 +331,37 @@ class KafkaLog:
         if not self._must_abort:
             return
         try:
-            _insist(self._producer.abort_transaction, seconds)
+            self._insist("abort_transaction", seconds)
         except ck.KafkaException as failure:
             if failure.args[0].retriable():
                 raise WorldFailure(f"the batch that was given up is not aborted yet: {_text(failure)}") from failure
             raise MustRestart(f"a transaction can neither be committed nor aborted: {_text(failure)}") from failure
         self._must_abort = False
 
+    def _insist(self, name: str, seconds: float, *arguments: Any) -> None:
+        """Call the producer's method again, while it may be called again, until the time is over."""
+        call = getattr(self._producer, name)
+        deadline = time.monotonic() + seconds
+        self._pending = name, deadline + _OVERDUE_SECONDS
+        try:
+            while True:
+                try:
+                    call(*arguments, max(deadline - time.monotonic(), 0.1))
+                    return
+                except ck.KafkaException as failure:
+                    if not failure.args[0].retriable() or time.monotonic() >= deadline:
+                        raise
+        finally:
+            self._pending = None
+
     # --- errors that a client reports by itself ---
 
     def _on_error(self, error: ck.KafkaError) -> None:
         if error.fatal() or error.code() in _FOR_A_PERSON:
             self._reported = error
-        else:
-            logger.info("it goes on by itself: %s", error.str())
+        elif time.monotonic() - self._told.get(error.code(), -_TELL_AGAIN_SECONDS) >= _TELL_AGAIN_SECONDS:
+            self._told[error.code()] = time.monotonic()
+            logger.warning("%s: %s; it goes on by itself", error.name(), error.str())
 
     def _raise_reported(self) -> None:
         if (error := self._reported) is not None:
@@ -339,18 +369,6 @@ class KafkaLog:
                 raise MustRestart(f"fatal: {error.str()}")
             self._reported = None
             raise WorldFailure(f"{error.name()}: {error.str()}")
-
-
-def _insist(call: Callable[[float], object], seconds: float) -> None:
-    """Call again what may be called again, until the time is over."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            call(max(deadline - time.monotonic(), 0.1))
-            return
-        except ck.KafkaException as failure:
-            if not failure.args[0].retriable() or time.monotonic() >= deadline:
-                raise
 
 
 def _failure(what: str, failure: ck.KafkaException) -> WorldFailure | MustRestart:
@@ -443,6 +461,7 @@ def _producing(transactional_id: str, transaction_timeout_ms: int, compression: 
         "linger.ms": 5,
         "batch.size": 1_000_000,
         "batch.num.messages": 50_000,
+        "message.max.bytes": 16_777_216,  # of one record; the topics we write take as much (provision/topics)
         "queue.buffering.max.messages": 500_000,
         "queue.buffering.max.kbytes": 262_144,
         "compression.type": compression,

@@ -8,7 +8,7 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import structlog
 from mode import Service
@@ -20,6 +20,7 @@ from sync_engine.runtime.loop import BatchLoop
 EXIT_RESTART = 75
 """EX_TEMPFAIL: the supervisor is to start the process again, which then restores from the log."""
 BACKOFF_SECONDS, BACKOFF_SECONDS_MAX = 0.2, 10.0
+GUARD_SECONDS = 2.0
 
 T = TypeVar("T")
 logger = structlog.get_logger()
@@ -104,9 +105,18 @@ class Lane(Service):
             raise
         except BaseException as error:
             # Fenced, fatal, unknown commit, or a bug in the loop itself: nothing here may go on. What was committed is in the log.
-            reason = str(error) if isinstance(error, MustRestart) else type(error).__name__
-            logger.critical("leaving", stage=self.name, why=reason, exc_info=not isinstance(error, MustRestart))
-            os._exit(EXIT_RESTART)
+            self._leave(str(error) if isinstance(error, MustRestart) else type(error).__name__, not isinstance(error, MustRestart))
+
+    @Service.task
+    async def _guard(self) -> None:
+        while not self.should_stop:
+            await self.sleep(GUARD_SECONDS)
+            if self.loop_of_stage is not None and (call := self.loop_of_stage.overdue()) is not None:
+                self._leave(f"{call} does not come back")
+
+    def _leave(self, why: str, with_trace: bool = False) -> NoReturn:
+        logger.critical("leaving", stage=self.name, why=why, exc_info=with_trace)
+        os._exit(EXIT_RESTART)
 
     async def on_stop(self) -> None:
         if self.loop_of_stage is not None:

@@ -5,7 +5,7 @@ The surprise: partitions come and go only inside `take()` and `close()`, when no
 partition that is another's.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from sync_engine.model.outcome import Emit
@@ -28,7 +28,7 @@ class MustRestart(Exception):
 
 
 class Log(Protocol):
-    """All methods are called from the lane's one thread."""
+    """All methods but `overdue` are called from the lane's one thread."""
 
     def subscribe(self, topics: Sequence[str], on_assign: OnPartitions, on_revoke: OnPartitions) -> None:
         """Join the group. A topic that does not exist yet is picked up when it does.
@@ -45,11 +45,12 @@ class Log(Protocol):
         After an aborted batch it rewinds first, if the caller's `rewind()` could not.
         """
 
-    def commit(self, emits: Sequence[Emit], offsets: Mapping[TopicPartition, int]) -> None:
+    def commit(self, emits: Iterable[Emit], offsets: Mapping[TopicPartition, int]) -> int:
         """ONE transaction: all records and, per partition of ours, the next offset to take. Never without: the fencing rests on them.
 
         A record without a partition goes to CRC-32 of its key modulo the topic's partitions, without a key to partition 0.
-        Raises BatchAborted (nothing happened), another WorldFailure (the same, before anything was begun) or MustRestart.
+        `emits` may be made while it is read: records leave meanwhile, and an exception of it passes through, as after an abort.
+        Returns how many records it wrote. Raises BatchAborted or another WorldFailure (nothing happened) or MustRestart.
         """
 
     def rewind(self) -> None:
@@ -72,6 +73,12 @@ class Log(Protocol):
 
     def partitions(self, topic: str) -> int:
         """How many partitions the topic has; asked once. WorldFailure while it does not exist."""
+
+    def overdue(self) -> str | None:
+        """The call to the broker that does not come back although its time is over by far; None when all is well. From any thread.
+
+        Nobody takes such a lane's partitions over, since its heartbeats go on: leave the process, as after MustRestart.
+        """
 
     def close(self) -> None:
         """Leave the group; `on_revoke` runs for what is left. A transaction that is open is given up."""

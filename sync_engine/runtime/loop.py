@@ -3,14 +3,14 @@
     1  take a batch                                       (librdkafka fetches ahead; nothing is ever decided ahead)
     2  load the state of its keys in one trip
     3  decide record by record, pure, on an overlay       (bad data becomes a dead letter; requests are performed together)
-    4  one transaction: outputs, dead letters and the current offsets
+    4  one transaction: outputs, dead letters and the current offsets   (open while 3 goes on: outputs leave as they are decided)
     5  after the commit: the overlay goes to the local store, which notes how far into the changelogs it reflects them
 
 On abort the overlay is dropped and every partition goes back to its committed offset. A fenced writer, a fatal error or an unknown result
 of a commit leaves the process (MustRestart): only a restore from the log can tell what happened.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,19 +47,36 @@ class Watch(Protocol):
 
 
 class Overlay:
-    """One partition's state in a batch: reads fall through to what was loaded or to the store, writes stay here until the commit."""
+    """One partition's state in a batch: reads fall through to what was loaded or to the store, writes stay here until the commit.
+
+    Committed states are remembered as they are, in two generations, so that a key that is spoken of again is neither read nor decoded.
+    """
 
     def __init__(self, store: Store, state_type: type) -> None:
         self._store = store
         self._decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(state_type)
+        self._encode = msgspec.msgpack.Encoder().encode
         self._loaded: dict[bytes, Any] = {}
         self._changed: dict[bytes, Any] = {}
+        self._recent: dict[bytes, Any] = {}
+        self._older: dict[bytes, Any] = {}
 
     def load(self, keys: Iterable[bytes]) -> None:
-        wanted = list({key for key in keys if key not in self._loaded})
-        decode = self._decoder.decode
-        for key, raw in zip(wanted, self._store.get_many(wanted), strict=True):
-            self._loaded[key] = None if raw is None else decode(raw)
+        loaded, recent, older = self._loaded, self._recent, self._older
+        unknown: dict[bytes, None] = {}
+        for key in keys:
+            if key in loaded:
+                continue
+            if key in recent:
+                loaded[key] = recent[key]
+            elif key in older:
+                loaded[key] = older[key]
+            else:
+                unknown[key] = None
+        if unknown:
+            wanted, decode = list(unknown), self._decoder.decode
+            for key, raw in zip(wanted, self._store.get_many(wanted), strict=True):
+                loaded[key] = None if raw is None else decode(raw)
 
     def get(self, key: bytes) -> Any:
         if key in self._changed:
@@ -80,14 +97,20 @@ class Overlay:
                 found[key] = state
         return [(key, found[key]) for key in sorted(found) if found[key] is not None]
 
-    def apply(self, offsets: Mapping[str, int]) -> None:
-        encode = msgspec.msgpack.encode
+    def apply(self, offsets: Mapping[str, int], remembered: int = 0) -> None:
+        """Write what is committed to the store. About `remembered` states, those used last, are kept at hand."""
+        encode = self._encode
         self._store.write({key: None if state is None else encode(state) for key, state in self._changed.items()}, offsets)
-        self.drop()
+        recent = self._recent
+        recent.update(self._loaded)
+        recent.update(self._changed)
+        if len(recent) > remembered // 2:
+            self._older, self._recent = recent, {}
+        self._loaded, self._changed = {}, {}
 
     def drop(self) -> None:
-        self._loaded.clear()
-        self._changed.clear()
+        for states in (self._loaded, self._changed, self._recent, self._older):
+            states.clear()
 
 
 class BatchLoop:
@@ -107,7 +130,9 @@ class BatchLoop:
         batch_records: int = 1_000,
         quiet_wait_seconds: float = 0.02,
         idle_commit_ms: int = 250,
+        remembered_states: int = 20_000,
     ) -> None:
+        """`remembered_states`: about how many states, over all partitions, stay decoded between batches."""
         self.stage = stage
         self._log = log
         self._codec = codec
@@ -119,6 +144,7 @@ class BatchLoop:
         self._batch_records = batch_records
         self._quiet_wait_seconds = quiet_wait_seconds
         self._idle_commit_ms = idle_commit_ms
+        self._remembered = remembered_states
         self._overlays: dict[int, Overlay] = {}
         self._stores: dict[int, Store] = {}
         self._next: dict[TopicPartition, int] = {}
@@ -138,6 +164,10 @@ class BatchLoop:
     @property
     def partitions(self) -> frozenset[TopicPartition]:
         return frozenset(self._next)
+
+    def overdue(self) -> str | None:
+        """As `Log.overdue`."""
+        return self._log.overdue()
 
     def peek(self, partition: int, key: bytes) -> Any:
         """The committed state of a key of a partition of ours, None if there is none; KeyError if the partition is not ours.
@@ -211,10 +241,14 @@ class BatchLoop:
         return self._log.take(self._batch_records, self._quiet_wait_seconds if timeout_seconds is None else timeout_seconds)
 
     def process(self, records: Sequence[Record]) -> int:
+        letters: list[DeadLetter] = []
         try:
-            outputs, letters = self._decide(records)
-            if records or outputs or letters:
-                self._commit(records, outputs, letters)
+            emits: Iterable[Emit] = self._decide(records, letters)
+            if not records or self._perform is not None:
+                # Perhaps there is nothing to commit; and no transaction may wait for what the world answers.
+                emits = list(emits)
+            if records or emits:
+                self._commit(records, emits, letters)
             else:
                 self._commit_position()
         except WorldFailure:
@@ -222,13 +256,12 @@ class BatchLoop:
             raise
         return len(records)
 
-    def _decide(self, records: Sequence[Record]) -> tuple[list[Emit], list[DeadLetter]]:
+    def _decide(self, records: Sequence[Record], letters: list[DeadLetter]) -> Iterator[Emit]:
+        """What the batch causes, decided as it is asked for. Dead letters are among it, and added to `letters`."""
         now_ms = self._clock.now_ms()
         stage = self.stage
         if stage.state_type is not None:
             self._load(records)
-        emits: list[Emit] = []
-        letters: list[DeadLetter] = []
         requests: list[Request] = []
         nothing = _NoState()
         for record in records:
@@ -244,10 +277,10 @@ class BatchLoop:
                 outputs = [DeadLetter(Reason.BUG, _kind(error))]
             for output in outputs:
                 if isinstance(output, Emit):
-                    emits.append(output)
+                    yield output
                 elif isinstance(output, DeadLetter):
                     letters.append(output)
-                    emits.append(self._dead(record, output, now_ms))
+                    yield self._dead(record, output, now_ms)
                 else:
                     requests.append(output)
         for partition, overlay in self._overlays.items():
@@ -255,10 +288,9 @@ class BatchLoop:
                 if isinstance(output, Request):
                     requests.append(output)
                 elif isinstance(output, Emit):
-                    emits.append(output)
+                    yield output
         if requests:
-            emits.extend(self._ask(requests))
-        return emits, letters
+            yield from self._ask(requests)
 
     def _load(self, records: Sequence[Record]) -> None:
         by_partition: dict[int, list[bytes]] = {}
@@ -274,16 +306,16 @@ class BatchLoop:
         for request, answer in zip(requests, answers, strict=True):
             yield from self.stage.conclude(request, answer, self._overlays[request.partition], now_ms)
 
-    def _commit(self, records: Sequence[Record], emits: Sequence[Emit], letters: Sequence[DeadLetter]) -> None:
+    def _commit(self, records: Sequence[Record], emits: Iterable[Emit], letters: Sequence[DeadLetter]) -> None:
         for record in records:
             self._next[record.topic, record.partition] = record.offset + 1
         # Every transaction sends the current offsets, also one without records: the group's fencing of zombies rests on them (KIP-447).
-        self._log.commit(emits, dict(self._next))
+        written = self._log.commit(emits, dict(self._next))
         self._committed.update(self._next)
         self._last_commit_ms = self._clock.now_ms()
         for overlay in self._overlays.values():
-            overlay.apply({})
-        self._watch.committed(self.stage.name, len(records), len(emits), letters)
+            overlay.apply({}, self._remembered // len(self._overlays))
+        self._watch.committed(self.stage.name, len(records), written, letters)
         self._note_offsets(self._last_commit_ms)
 
     def _note_offsets(self, now_ms: int) -> None:

@@ -4,6 +4,7 @@ The neighbours' cuts are read from the end (an old one says nothing), the rest f
 snapshot, must be known after a restart.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from sync_engine.model.record import Record
 from sync_engine.runtime.log import TopicPartition, WorldFailure
 from sync_engine.runtime.topics import Offsets
 
+logger = logging.getLogger("sync_engine.runtime.kafka")  # what the clients say by themselves goes one way
 _REQUEST_SECONDS = 10.0
 _BATCH = 500
 
@@ -23,7 +25,7 @@ class KafkaTail:
     """For one thread."""
 
     def __init__(self, bootstrap: str, name: str, *, client: Mapping[str, str] | None = None) -> None:
-        common = {**(client or {}), "bootstrap.servers": bootstrap, "client.id": name}
+        common: dict[str, Any] = {**(client or {}), "bootstrap.servers": bootstrap, "client.id": name, "logger": logger}
         self._consumer = ck.Consumer(
             {
                 **common,
@@ -68,7 +70,7 @@ class KafkaTail:
         ]
 
     def write(self, emits: Sequence[Emit]) -> None:
-        """Send without waiting; a record that gets lost is followed by a newer one."""
+        """Send without waiting, and serve the client's log; a record that gets lost is followed by a newer one."""
         for emit in emits:
             partition = emit.partition if emit.partition is not None else partition_of(emit.key or b"", self._count(emit.topic))
             self._producer.produce(emit.topic, emit.value, emit.key, partition)

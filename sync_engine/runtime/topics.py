@@ -17,7 +17,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from sync_engine.runtime.log import TopicPartition, WorldFailure
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("sync_engine.runtime.kafka")  # what the clients say by themselves goes one way
 
 # Published without types.
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]

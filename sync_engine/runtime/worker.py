@@ -5,6 +5,7 @@ anybody. Everything that is configured comes in as values: whether a broker is l
 """
 
 import asyncio
+import gc
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,9 @@ from sync_engine.deliver.stage import DeliverStage
 from sync_engine.model import names
 from sync_engine.model.declaration import Declarations
 from sync_engine.model.stage import Answer, Codec, Request, Stage
+from sync_engine.observe.captures import CaptureWatch
 from sync_engine.runtime.clock import SystemClock
+from sync_engine.runtime.connect import ConnectClient, KafkaConnectError, Retry
 from sync_engine.runtime.exporter import Metrics
 from sync_engine.runtime.kafka import KafkaLog
 from sync_engine.runtime.lane import Lane
@@ -38,6 +41,7 @@ from sync_engine.setting_kinds import Secret
 from sync_engine.settings import Settings
 from sync_engine.topology import group_of, stages_of
 
+CAPTURES_SECONDS = 5.0
 logger = structlog.get_logger()
 
 
@@ -60,6 +64,7 @@ class Worker:
         generation = self.settings.generation(self.node)
         self.stages: list[Stage] = list(stages_of(self.declarations, self.node, generation, self.new_codec, self._watermark))
         self.lanes: list[Lane] = []
+        self._connectors = {each.connector: each.id for each in self.declarations.departments_of(self.node)}
 
     def new_codec(self) -> Codec:
         return AvroCodec(SchemaRegistry(self.settings.registry.url), self._schemas)
@@ -78,7 +83,9 @@ class Worker:
             topic_disable_leader=True,
             web_enabled=False,
             web_tables_enabled=False,
-            # Its own consumer reads control only, but the lanes start behind it: a killed worker must not wait a minute to be replaced.
+            # Its own consumer reads control only, but the lanes start behind it. A worker that was killed takes its place again at once
+            # (static membership, KIP-345) instead of waiting until the group has given up on it.
+            consumer_group_instance_id=f"{self.node}.{self.instance}",
             broker_session_timeout=self.settings.kafka.session_timeout_ms / 1000,
             broker_heartbeat_interval=1.0,
             store="memory://",
@@ -88,7 +95,10 @@ class Worker:
             self._add_lane(app, stage)
         app.service(_observing(self))
         app.service(_serving(self))
+        if self._connectors:
+            app.service(_watching_captures(self))
         self._add_control(app)
+        _collect_less_garbage()
         return app
 
     def _add_lane(self, app: Any, stage: Stage) -> None:
@@ -185,6 +195,13 @@ class Worker:
                 self.metrics.cases(*stage.counts())
 
 
+def _collect_less_garbage() -> None:
+    """A batch's records and states have no cycles. By default, all that came about at the start is walked again every few batches."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 10, 10)
+
+
 def _plain(value: str | Secret) -> str:
     return value.reveal() if isinstance(value, Secret) else value
 
@@ -224,6 +241,36 @@ def _make_observer(worker: Worker) -> Observer:
     observer = Observer(worker.declarations, worker.node, tail, worker.new_codec(), worker.clock, worker.metrics, worker.incomplete)
     tail.start(observer.topics, from_beginning=observer.from_beginning.__contains__)
     return observer
+
+
+def _watching_captures(worker: Worker) -> type[Service]:
+    """Every worker of the node does it: a restart of what is failed, said twice, is one restart."""
+
+    class WatchingCaptures(Service):
+        @Service.task
+        async def _watch(self) -> None:
+            watch = CaptureWatch()
+            async with ConnectClient(worker.settings.connect.url, retry=Retry(attempts=1)) as connect:
+                while not self.should_stop:
+                    try:
+                        await self._look(connect, watch)
+                    except KafkaConnectError as failure:
+                        logger.warning("captures not seen", why=str(failure))
+                    await self.sleep(CAPTURES_SECONDS)
+
+        async def _look(self, connect: ConnectClient, watch: CaptureWatch) -> None:
+            found = await connect.connectors("status")
+            status = {name: found[name].status for name in worker._connectors if name in found}
+            failed = {name: each for name, each in status.items() if each is not None and "FAILED" in each.states}
+            for name, source in worker._connectors.items():
+                worker.metrics.capture(source, name in failed)
+            for name in watch.judge(failed, worker.clock.now_ms()):
+                # The kind of the failure alone: its text may hold a row.
+                kind = (failed[name].cause or "no trace").partition(":")[0]
+                logger.warning("capture failed, starting it again", connector=name, tries=watch.tries(name), why=kind)
+                await connect.restart(name, only_failed=True)
+
+    return WatchingCaptures
 
 
 def _serving(worker: Worker) -> type[Service]:

@@ -66,6 +66,9 @@ class Results(msgspec.Struct, frozen=True):
     ratios_per_round: dict[str, list[float]]
     aims: dict[str, float]
     digests_equal: bool
+    """Every side's contents are the oracle's."""
+    records_equal: bool
+    """Sides that did the same changes have written the same numbers of records."""
 
 
 def round_of(measured: Measured, outcome: Outcome) -> Round:
@@ -112,7 +115,13 @@ def results_of(settings: Settings, kafka_version: str, sides: dict[str, list[Rou
         },
         AIMS,
         all(side.digests_equal for side in summed.values()),
+        _same_records(sides),
     )
+
+
+def _same_records(sides: dict[str, list[Round]]) -> bool:
+    written = {(each.changes, *msgspec.structs.astuple(each.outcome)) for rounds in sides.values() for each in rounds}
+    return len({changes for changes, *_ in written}) == len(written)
 
 
 def save(results: Results, path: Path = RESULTS) -> None:

@@ -256,11 +256,10 @@ def read_all(world: World, topics: Sequence[str]) -> dict[str, list[Record]]:
             for message in consumer.consume(2_000, 0.1):
                 if message.error() is None:
                     found[message.topic()].append(_record(message))
-                elif (
-                    message.error().code() == ck.KafkaError._PARTITION_EOF
-                    and message.offset() >= ends[message.topic(), message.partition()]
-                ):
-                    del ends[message.topic(), message.partition()]
+                elif message.error().code() == ck.KafkaError._PARTITION_EOF:
+                    place = (message.topic(), message.partition())
+                    if message.offset() >= ends.get(place, message.offset() + 1):  # an end may be reported again
+                        del ends[place]
     finally:
         consumer.close()
     return found

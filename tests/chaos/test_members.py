@@ -20,7 +20,7 @@ SLACK_SECONDS = 5.0
 
 
 @pytest.mark.parametrize("step", [DECIDED, PRODUCED, OFFSETS_SENT])
-def test_a_second_member_joins_while_a_batch_is_in_hand(world: World, step: str) -> None:
+def test_a_second_member_joins_while_a_batch_is_in_hand_and_leaves_again(world: World, step: str) -> None:
     departments = Departments(random.Random(9), keys=20)
     first, second = world.worker("first").start(), world.worker("second")
     world.feed(departments.say(40))
@@ -38,6 +38,9 @@ def test_a_second_member_joins_while_a_batch_is_in_hand(world: World, step: str)
 
     world.drained()
     assert (len(first.partitions), len(second.partitions)) == (1, 1)
+    second.stop()
+    world.feed(departments.say(100))
+
     assert_nothing_is_lost(world)
 
 

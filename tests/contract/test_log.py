@@ -153,6 +153,27 @@ def test_an_aborted_batch_leaves_nothing_and_comes_again(world: World) -> None:
     assert values(seen(log, target)) == [3]
 
 
+def test_records_may_be_made_while_they_are_written(world: World) -> None:
+    source, target = world.topic(), world.topic()
+    fill(world, source, range(3))
+    log = Lane(world.lane(world.name()), [source]).log
+    first = take(log, 3)
+
+    def stopped_by_the_weather() -> Iterator[Emit]:
+        yield Emit(target, b"k", b"1", 0)
+        raise WorldFailure("the registry is away")
+
+    with pytest.raises(WorldFailure, match="the registry is away"):
+        log.commit(stopped_by_the_weather(), {(source, 0): 3})
+    log.rewind()
+    assert seen(log, target) == []
+    assert take(log, 3) == first
+
+    assert log.commit((Emit(target, b"k", record.value, 0) for record in first), {(source, 0): 3}) == 3
+    assert values(seen(log, target)) == [0, 1, 2]
+    assert log.committed([(source, 0)]) == {(source, 0): 3}
+
+
 def test_a_caller_that_forgets_to_rewind_loses_nothing(world: World) -> None:
     source, target = world.topic(), world.topic()
     fill(world, source, range(3))
@@ -547,7 +568,7 @@ def test_a_record_that_is_too_large_aborts_its_batch(kafka: KafkaWorld) -> None:
     take(log, 1)
 
     with pytest.raises(BatchAborted, match="MSG_SIZE_TOO_LARGE"):
-        log.commit([Emit(target, b"k", b"1", 0), Emit(target, b"k", bytes(2_000_000), 0)], {(source, 0): 1})
+        log.commit([Emit(target, b"k", b"1", 0), Emit(target, b"k", bytes(17_000_000), 0)], {(source, 0): 1})
     assert seen(log, target) == []
 
 
@@ -619,6 +640,42 @@ def batch_in_hand() -> tuple[FakeWorld, FakeLog, str, str]:
     Lane(log, [source])
     assert values(take(log, 1)) == [0]
     return world, log, source, target
+
+
+@pytest.mark.broker
+def test_a_call_that_does_not_come_back_is_told_from_another_thread(broker: LocalStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """librdkafka#5456: send_offsets_to_transaction may block for ever, its timeout notwithstanding."""
+    world = KafkaWorld(broker.endpoints.kafka)
+    source = world.topic()
+    fill(world, source, range(2))
+    log = Lane(world.lane(world.name()), [source]).log
+    take(log, 2)
+    held, released = threading.Event(), threading.Event()
+
+    class Stuck:
+        def __getattr__(self, name: str) -> object:
+            return getattr(real, name)
+
+        def send_offsets_to_transaction(self, *arguments: object) -> None:
+            held.set()
+            released.wait(PATIENCE_SECONDS)
+            real.send_offsets_to_transaction(*arguments)
+
+    real, log._producer = log._producer, Stuck()
+    lane = threading.Thread(target=log.commit, args=([], {(source, 0): 2}))
+    lane.start()
+    held.wait(PATIENCE_SECONDS)
+    assert log.overdue() is None, "its time is not over"
+    clock = time.monotonic
+    monkeypatch.setattr("sync_engine.runtime.kafka.time.monotonic", lambda: clock() + 3_600)
+    assert log.overdue() == "send_offsets_to_transaction"
+    monkeypatch.undo()
+    released.set()
+    lane.join()
+
+    assert log.overdue() is None
+    assert log.committed([(source, 0)]) == {(source, 0): 2}
+    world.close()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from sync_engine import declared
 from sync_engine.model import names
-from sync_engine.provision.topics import NAMES_OF, Topic, topics_of
+from sync_engine.provision.topics import LARGEST_BATCH_BYTES, NAMES_OF, Topic, topics_of
 
 DECLARATIONS = declared.read()
 DAY = 86_400_000
@@ -49,6 +49,7 @@ def test_a_compacted_topic_does_not_delete() -> None:
     assert topics("jinan")["jinan.state.natural_person"].config == {
         "cleanup.policy": "compact",
         "retention.ms": "-1",
+        "max.message.bytes": str(LARGEST_BATCH_BYTES),
         "delete.retention.ms": str(30 * DAY),
         "max.compaction.lag.ms": str(7 * DAY),
     }

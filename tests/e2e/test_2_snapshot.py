@@ -5,7 +5,8 @@ What PostgreSQL and Debezium do here is not ours to choose: the tests say what i
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -52,8 +53,8 @@ def test_a_snapshot_is_interrupted_and_repeated_beside_open_transactions(network
     begin_capture(network, epoch=3, runs=False)
     network.wait("the slot waits for the open transaction", lambda: slot_waits(network), 20)
     assert graduates.more() == []
-    commit(network, early)
-    kill_connect_in_the_middle(network)
+    with interrupted_in_the_middle(network):
+        commit(network, early)
 
     first = Snapshot.of(network, graduates.more())
     gone, changed = first.rows[-1], first.rows[-2]
@@ -161,12 +162,15 @@ def slot_waits(network: Network) -> bool:
     return bool(network.fetch(SCHOOLS, waiting))
 
 
-def kill_connect_in_the_middle(network: Network) -> None:
+@contextmanager
+def interrupted_in_the_middle(network: Network) -> Iterator[None]:
+    """What is done within begins the snapshot; Connect is killed when some of its rows have been written."""
     topic = (names.cdc(network.declarations.departments[SCHOOLS], "edu.graduate"), 0)
     offsets = Offsets(network.stack.endpoints.kafka)
     wanted = offsets.list_ends([topic])[topic] + INTERRUPTED_AT
-    deadline = time.monotonic() + 30
+    yield
+    deadline = time.monotonic() + 60
     while offsets.list_ends([topic])[topic] < wanted:
         assert time.monotonic() < deadline, "the snapshot does not begin"
-        time.sleep(0.02)
+        time.sleep(0.01)
     network.stack.process("connect").kill()

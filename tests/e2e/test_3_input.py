@@ -1,5 +1,6 @@
 """Bad input: put aside with its reason, place and bytes, while everything else goes on; and nothing of it in a log or a metric."""
 
+import random
 import secrets
 from collections.abc import Iterator
 
@@ -93,6 +94,7 @@ def test_messages_that_nobody_can_read_are_put_aside(network: Network, bad: BadI
     sent: list[tuple[bytes, tuple[str, bytes], str]] = [
         (b"\xff\xfe" + bad.word().encode(), epoch, "undecodable"),
         (b"\x00\x01", epoch, "undecodable"),
+        (b"\xff" + bad.word().encode() + random.Random(1).randbytes(1_048_000), epoch, "undecodable"),  # as large as Kafka lets it be
         (b"\x00\x7f\xff\xff\xfe" + bad.word().encode(), epoch, "unknown_schema"),
         (b"\x00\xff\xff\xff\xff" + bad.word().encode(), epoch, "unknown_schema"),
         (real[:5] + bad.word().encode(), epoch, "undecodable"),
@@ -100,7 +102,7 @@ def test_messages_that_nobody_can_read_are_put_aside(network: Network, bad: BadI
         (real, ("other", b"header"), "invalid_position"),
         (beat or b"", epoch, "unknown_column"),
     ]
-    producer = ck.Producer({"bootstrap.servers": network.stack.endpoints.kafka})
+    producer = ck.Producer({"bootstrap.servers": network.stack.endpoints.kafka, "message.max.bytes": 2_000_000})
     for value, header, _ in sent:
         producer.produce(bad.topic, value, b"a key", 0, headers=[header])
     assert producer.flush(10) == 0

@@ -1,6 +1,5 @@
 """The world goes away and comes back, one server at a time: nothing is put aside for it, and nothing is lost."""
 
-import asyncio
 import json
 from collections.abc import Iterator
 
@@ -10,7 +9,6 @@ import redis
 from sync_engine.ingest.capture import read_position
 from sync_engine.model import names
 from sync_engine.model.claim import Position
-from sync_engine.runtime.connect import ConnectClient
 from tests.e2e.network import CITY, COUNTY, INSURANCE, POLICE, SCHOOLS, Network
 from tests.e2e.oracle_check import assert_all_hold_what_is_owed
 
@@ -46,7 +44,7 @@ def test_the_broker_is_killed_under_load(network: Network) -> None:
 def test_the_registry_is_away_while_a_node_starts(network: Network) -> None:
     """A node that knows the schemas goes on; one that does not waits, and takes the records for no worse than unread.
 
-    A connector that meets a schema new to it fails meanwhile: operations start it again, since Connect does not.
+    A connector that meets a schema new to it fails meanwhile: its node starts it again, since Connect does not.
     """
     network.stack.process("registry").stop()
     try:
@@ -56,15 +54,7 @@ def test_the_registry_is_away_while_a_node_starts(network: Network) -> None:
         network.wait("the city waits for the registry", lambda: "schema registry" in network.log_since_start(CITY), 40)
     finally:
         network.stack.restart("registry")
-        asyncio.run(restart_failed_captures(network))
     assert_all_hold_what_is_owed(network, BACK_SECONDS)
-
-
-async def restart_failed_captures(network: Network) -> None:
-    async with ConnectClient(network.settings.connect.url) as connect:
-        for department in network.declarations.departments.values():
-            await connect.restart(department.connector, only_failed=True)
-            await connect.settle(department.connector, "RUNNING")
 
 
 def test_redis_is_away(network: Network) -> None:

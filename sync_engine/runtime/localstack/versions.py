@@ -5,8 +5,8 @@ PyPI packages (JRE, PostgreSQL, Valkey) have theirs in pyproject.toml, extra `lo
 
 from dataclasses import dataclass, field
 
-KAFKA = "4.3.1"
-LOG4J = "2.25.4"
+KAFKA = "4.1.2"  # not 4.2.0 to 4.4.0: killed in a transaction they lose its markers, and readers stand for ever (KAFKA-20734)
+LOG4J = "2.25.3"
 DEBEZIUM_POSTGRES = "3.7.0.Final"  # its line has the fixes of the losses at restart (dbz#76, dbz#51, dbz#1554)
 APICURIO = "2.6.13.Final"
 
