@@ -137,12 +137,12 @@ def _winner(rule: AuthorityRule, items: Sequence[str], live: ByClass) -> tuple[C
             continue
         candidates = [slot for slot in slots if any(item in slot.values or item in slot.withheld for item in items)]
         if candidates:
-            winner = candidates[0] if len(candidates) == 1 else _first(rule, candidates)
+            winner = candidates[0] if len(candidates) == 1 else first(rule, candidates)
             return winner, name == rule.authority_class
     return None
 
 
-def _first(rule: AuthorityRule, candidates: list[Claim]) -> Claim:
+def first(rule: AuthorityRule, candidates: list[Claim]) -> Claim:
     """Greatest `order_by` value, then the smallest source, row, mapping."""
     if rule.order_by is not None:
         ranks = [_order(slot.values.get(rule.order_by)) for slot in candidates]

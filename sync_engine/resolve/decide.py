@@ -105,5 +105,5 @@ def _golden(rules: Rules, generation: int, before: RecordState, resolved: Resolv
         left = {region: at for region, at in left.items() if region != content.jurisdiction}
         if before.jurisdiction is not None:
             left[before.jurisdiction] = version
-    effective = max(slot.effective_ms for slot in slots)
+    effective = max([slot.effective_ms for slot in slots])
     return Golden(content, version, digest, rules.version, effective, resolved.sources, left)

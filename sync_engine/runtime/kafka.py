@@ -6,7 +6,7 @@ broker takes a transaction's offsets unchecked. `_membership` lets pass only the
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -112,7 +112,7 @@ class KafkaLog:
             raise
         return self._records(messages) if messages else []
 
-    def commit(self, emits: Iterable[Emit], offsets: Mapping[TopicPartition, int]) -> int:
+    def commit(self, emits: Sequence[Emit], offsets: Mapping[TopicPartition, int]) -> None:
         if not offsets:
             raise ValueError("a transaction without offsets is not fenced by the group")
         if foreign := offsets.keys() - self._ours.keys():
@@ -120,6 +120,7 @@ class KafkaLog:
         self._must_rewind = True  # until the commit is known; MustRestart leaves it so
         self._finish_abort(_ABORT_SECONDS)
         membership = self._membership()
+        partitions = [self._partition(emit) for emit in emits]
         positions = [ck.TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
         try:
             self._producer.begin_transaction()
@@ -127,13 +128,12 @@ class KafkaLog:
             raise MustRestart(f"no transaction can be begun: {_text(failure)}") from failure
         self._must_abort = True
         try:
-            written = self._produce(emits)
+            self._produce(emits, partitions)
             self._insist("send_offsets_to_transaction", self._transaction_seconds, positions, membership)
         except ck.KafkaException as failure:
             raise self._given_up(failure) from failure
         self._end_transaction()
         self._must_abort = self._must_rewind = False
-        return written
 
     def rewind(self) -> None:
         self._must_rewind = True
@@ -280,14 +280,13 @@ class KafkaLog:
         return records
 
     def _partition(self, emit: Emit) -> int:
+        if emit.partition is not None:
+            return emit.partition
         return 0 if emit.key is None else partition_of(emit.key, self.partitions(emit.topic))
 
-    def _produce(self, emits: Iterable[Emit]) -> int:
+    def _produce(self, emits: Sequence[Emit], partitions: Sequence[int]) -> None:
         produce = self._producer.produce
-        written = 0
-        for emit in emits:
-            partition = self._partition(emit) if emit.partition is None else emit.partition
-            written += 1
+        for emit, partition in zip(emits, partitions, strict=True):
             while True:
                 try:
                     if emit.headers:
@@ -297,7 +296,6 @@ class KafkaLog:
                     break
                 except BufferError:
                     self._producer.poll(0.05)  # the queue is full: until some are delivered, or fail after the transaction's timeout
-        return written
 
     # --- the transaction's end ---
 

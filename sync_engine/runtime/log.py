@@ -5,7 +5,7 @@ The surprise: partitions come and go only inside `take()` and `close()`, when no
 partition that is another's.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from sync_engine.model.outcome import Emit
@@ -45,12 +45,11 @@ class Log(Protocol):
         After an aborted batch it rewinds first, if the caller's `rewind()` could not.
         """
 
-    def commit(self, emits: Iterable[Emit], offsets: Mapping[TopicPartition, int]) -> int:
+    def commit(self, emits: Sequence[Emit], offsets: Mapping[TopicPartition, int]) -> None:
         """ONE transaction: all records and, per partition of ours, the next offset to take. Never without: the fencing rests on them.
 
         A record without a partition goes to CRC-32 of its key modulo the topic's partitions, without a key to partition 0.
-        `emits` may be made while it is read: records leave meanwhile, and an exception of it passes through, as after an abort.
-        Returns how many records it wrote. Raises BatchAborted or another WorldFailure (nothing happened) or MustRestart.
+        Raises BatchAborted (nothing happened), another WorldFailure (the same, before anything was begun) or MustRestart.
         """
 
     def rewind(self) -> None:

@@ -3,14 +3,14 @@
     1  take a batch                                       (librdkafka fetches ahead; nothing is ever decided ahead)
     2  load the state of its keys in one trip
     3  decide record by record, pure, on an overlay       (bad data becomes a dead letter; requests are performed together)
-    4  one transaction: outputs, dead letters and the current offsets   (open while 3 goes on: outputs leave as they are decided)
+    4  one transaction: outputs, dead letters and the current offsets
     5  after the commit: the overlay goes to the local store, which notes how far into the changelogs it reflects them
 
 On abort the overlay is dropped and every partition goes back to its committed offset. A fenced writer, a fatal error or an unknown result
 of a commit leaves the process (MustRestart): only a restore from the log can tell what happened.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -241,14 +241,10 @@ class BatchLoop:
         return self._log.take(self._batch_records, self._quiet_wait_seconds if timeout_seconds is None else timeout_seconds)
 
     def process(self, records: Sequence[Record]) -> int:
-        letters: list[DeadLetter] = []
         try:
-            emits: Iterable[Emit] = self._decide(records, letters)
-            if not records or self._perform is not None:
-                # Perhaps there is nothing to commit; and no transaction may wait for what the world answers.
-                emits = list(emits)
-            if records or emits:
-                self._commit(records, emits, letters)
+            outputs, letters = self._decide(records)
+            if records or outputs or letters:
+                self._commit(records, outputs, letters)
             else:
                 self._commit_position()
         except WorldFailure:
@@ -256,12 +252,13 @@ class BatchLoop:
             raise
         return len(records)
 
-    def _decide(self, records: Sequence[Record], letters: list[DeadLetter]) -> Iterator[Emit]:
-        """What the batch causes, decided as it is asked for. Dead letters are among it, and added to `letters`."""
+    def _decide(self, records: Sequence[Record]) -> tuple[list[Emit], list[DeadLetter]]:
         now_ms = self._clock.now_ms()
         stage = self.stage
         if stage.state_type is not None:
             self._load(records)
+        emits: list[Emit] = []
+        letters: list[DeadLetter] = []
         requests: list[Request] = []
         nothing = _NoState()
         for record in records:
@@ -277,10 +274,10 @@ class BatchLoop:
                 outputs = [DeadLetter(Reason.BUG, _kind(error))]
             for output in outputs:
                 if isinstance(output, Emit):
-                    yield output
+                    emits.append(output)
                 elif isinstance(output, DeadLetter):
                     letters.append(output)
-                    yield self._dead(record, output, now_ms)
+                    emits.append(self._dead(record, output, now_ms))
                 else:
                     requests.append(output)
         for partition, overlay in self._overlays.items():
@@ -288,9 +285,10 @@ class BatchLoop:
                 if isinstance(output, Request):
                     requests.append(output)
                 elif isinstance(output, Emit):
-                    yield output
+                    emits.append(output)
         if requests:
-            yield from self._ask(requests)
+            emits.extend(self._ask(requests))
+        return emits, letters
 
     def _load(self, records: Sequence[Record]) -> None:
         by_partition: dict[int, list[bytes]] = {}
@@ -306,16 +304,16 @@ class BatchLoop:
         for request, answer in zip(requests, answers, strict=True):
             yield from self.stage.conclude(request, answer, self._overlays[request.partition], now_ms)
 
-    def _commit(self, records: Sequence[Record], emits: Iterable[Emit], letters: Sequence[DeadLetter]) -> None:
+    def _commit(self, records: Sequence[Record], emits: Sequence[Emit], letters: Sequence[DeadLetter]) -> None:
         for record in records:
             self._next[record.topic, record.partition] = record.offset + 1
         # Every transaction sends the current offsets, also one without records: the group's fencing of zombies rests on them (KIP-447).
-        written = self._log.commit(emits, dict(self._next))
+        self._log.commit(emits, dict(self._next))
         self._committed.update(self._next)
         self._last_commit_ms = self._clock.now_ms()
         for overlay in self._overlays.values():
             overlay.apply({}, self._remembered // len(self._overlays))
-        self._watch.committed(self.stage.name, len(records), written, letters)
+        self._watch.committed(self.stage.name, len(records), len(emits), letters)
         self._note_offsets(self._last_commit_ms)
 
     def _note_offsets(self, now_ms: int) -> None:

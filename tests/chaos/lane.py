@@ -13,7 +13,7 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -152,15 +152,13 @@ class SteppedLog:
 
         self._log.subscribe(topics, assigned, revoked)
 
-    def commit(self, decided: Iterable[Emit], offsets: Mapping[TopicPartition, int]) -> int:
-        emits = list(decided)  # all of it, so that there is a step between the decision and the transaction
+    def commit(self, emits: Sequence[Emit], offsets: Mapping[TopicPartition, int]) -> None:
         self._producer.has_outputs = bool(emits)
         if emits and self._told.reach(DECIDED) == SPOIL:
             emits = [*emits, Emit(self._dead_topic, b"", b"", NO_SUCH_PARTITION)]
-        written = self._log.commit(emits, offsets)
+        self._log.commit(emits, offsets)
         if emits:
             self._told.reach(COMMITTED)
-        return written
 
     def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         if self._told.reach(ASKING_ENDS) == FAIL:

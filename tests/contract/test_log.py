@@ -153,27 +153,6 @@ def test_an_aborted_batch_leaves_nothing_and_comes_again(world: World) -> None:
     assert values(seen(log, target)) == [3]
 
 
-def test_records_may_be_made_while_they_are_written(world: World) -> None:
-    source, target = world.topic(), world.topic()
-    fill(world, source, range(3))
-    log = Lane(world.lane(world.name()), [source]).log
-    first = take(log, 3)
-
-    def stopped_by_the_weather() -> Iterator[Emit]:
-        yield Emit(target, b"k", b"1", 0)
-        raise WorldFailure("the registry is away")
-
-    with pytest.raises(WorldFailure, match="the registry is away"):
-        log.commit(stopped_by_the_weather(), {(source, 0): 3})
-    log.rewind()
-    assert seen(log, target) == []
-    assert take(log, 3) == first
-
-    assert log.commit((Emit(target, b"k", record.value, 0) for record in first), {(source, 0): 3}) == 3
-    assert values(seen(log, target)) == [0, 1, 2]
-    assert log.committed([(source, 0)]) == {(source, 0): 3}
-
-
 def test_a_caller_that_forgets_to_rewind_loses_nothing(world: World) -> None:
     source, target = world.topic(), world.topic()
     fill(world, source, range(3))

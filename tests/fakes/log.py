@@ -5,7 +5,7 @@ it aborted stays in the log unseen. Nothing here takes time: `take()` never wait
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import count
@@ -245,7 +245,7 @@ class FakeLog:
             self._ours[topic, partition] = at
         return taken
 
-    def commit(self, emits: Iterable[Emit], offsets: Mapping[TopicPartition, int]) -> int:
+    def commit(self, emits: Sequence[Emit], offsets: Mapping[TopicPartition, int]) -> None:
         self._refuse(offsets)
         self._must_rewind = True
         fate, self.next_commit = self.next_commit, None
@@ -253,12 +253,11 @@ class FakeLog:
             raise BatchAborted("the broker is away")
         if self not in self.broker.group(self.group).members:
             raise BatchAborted("no longer a member of the group: its partitions may be another's")
+        partitions = [self._partition(emit) for emit in emits]
         if self.broker.writer(self.transactional_id) is not self:
             raise MustRestart("fenced: another has the transactional id")
         self.transaction = transaction = self.broker.begin()
-        written = 0
-        for written, emit in enumerate(emits, 1):  # noqa: B007  # counted; an exception of it leaves the transaction open until `rewind`
-            partition = self._partition(emit)
+        for emit, partition in zip(emits, partitions, strict=True):
             if partition >= self.partitions(emit.topic):
                 transaction.end(False)
                 raise BatchAborted(f"{emit.topic} has no partition {partition}")
@@ -272,12 +271,9 @@ class FakeLog:
         if fate is not None:
             raise MustRestart("nobody knows whether the transaction was committed")
         self._must_rewind = False
-        return written
 
     def rewind(self) -> None:
         self._must_rewind = True
-        if self.transaction is not None:
-            self.transaction.end(False)
         self._ours.update(self.committed(list(self._ours)))
         self._must_rewind = False
 
