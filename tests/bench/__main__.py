@@ -75,7 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--changes", type=int, default=None, help="for the engine and the plain loop")
     parser.add_argument("--changes-faust", type=int, default=None, help="a prefix of the same stream, for the idiomatic agent")
     parser.add_argument("--partitions", type=int, default=4)
-    parser.add_argument("--batch-records", type=int, default=1_000)
+    parser.add_argument("--batch-records", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
     quick = asked.quick

@@ -32,7 +32,7 @@ def test_without_anything_every_setting_has_its_default(tmp_path: Path, monkeypa
     found = load(environ={"HOME": str(tmp_path)})
 
     assert found.kafka.bootstrap == "127.0.0.1:9092"
-    assert (found.worker.listen_host, found.worker.listen_port, found.worker.batch_records) == ("127.0.0.1", 0, 1000)
+    assert (found.worker.listen_host, found.worker.listen_port, found.worker.batch_records) == ("127.0.0.1", 0, 2000)
     assert (found.databases, found.subscribers, found.generation("jinan")) == ({}, {}, 0)
     assert found.state.dir == Path(".sync-engine/state")
     assert {shown.origin for shown in describe(found)} == {"default"}
