@@ -6,6 +6,9 @@ What was captured is decoded, mapped, normalised, validated; what a neighbour se
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
+
+import msgspec
 
 from sync_engine.ingest.capture import CompiledSource, Sweep, compile_source, read_change
 from sync_engine.model import names
@@ -50,9 +53,13 @@ class IngestStage(Stateless):
             for neighbour in declarations.neighbours(node)
             for entity in declarations.entities
         }
-        self.inputs: tuple[str, ...] = (*self._sources, *self._edges)
+        self._retry = names.retry(node)
+        self._claims = frozenset(names.claim(node, entity) for entity in declarations.entities)
+        self.inputs: tuple[str, ...] = (*self._sources, *self._edges, self._retry)
 
     def decide(self, record: Record, view: View, now_ms: int) -> Sequence[Output]:
+        if record.topic == self._retry:
+            return self._again(record, view, now_ms)
         edge = self._edges.get(record.topic)
         if edge is not None:
             return self._from_neighbour(record, edge)
@@ -79,6 +86,27 @@ class IngestStage(Stateless):
                 value = self._codec.encode_claim(entity, claim)
                 outputs.append(self._claim(entity, key.encode(), value, ()))
         return outputs
+
+    def _again(self, record: Record, view: View, now_ms: int) -> Sequence[Output]:
+        """A dead letter that was put back. It needs no order: what it says has its own position, and an old one loses."""
+        if record.value is None:
+            return ()
+        try:
+            name, letter = self._codec.decode(record.value)
+        except Undecodable as error:
+            return [error.letter]
+        if name != "sync.wire.Dead":
+            return [DeadLetter(Reason.UNDECODABLE, "not a dead letter")]
+        original = record_of_letter(letter, record.timestamp_ms)
+        if original.topic in self._claims:
+            # Resolve reads it where it stood: a claim topic is never compacted, so nothing newer is hidden by it.
+            return [Emit(original.topic, original.key, original.value, original.partition, tuple(original.headers))]
+        if original.topic not in self._sources and original.topic not in self._edges:
+            return [DeadLetter(Reason.UNKNOWN_TABLE, "only what this node reads can be decided again", original)]
+        return [
+            msgspec.structs.replace(output, of=original) if isinstance(output, DeadLetter) else output
+            for output in self.decide(original, view, now_ms)
+        ]
 
     def _claim(self, entity: str, key: bytes, value: bytes, headers: tuple[tuple[str, bytes], ...]) -> Emit:
         return Emit(names.claim(self._node, entity), key, value, names.partition_of(key, self._partitions[entity]), headers)
@@ -129,6 +157,12 @@ class IngestStage(Stateless):
         if path[-1] != edge.neighbour or path[0] != origin or not self._leads_here(path):
             return DeadLetter(Reason.NOT_ITS_TO_SEND, "the claim's path does not lead from its source through this neighbour")
         return None
+
+
+def record_of_letter(letter: Mapping[str, Any], timestamp_ms: int) -> Record:
+    """The record that was put aside, with its bytes as they came."""
+    headers = tuple((header["name"], header["value"]) for header in letter["headers"])
+    return Record(letter["topic"], letter["partition"], letter["offset"], letter["key"], letter["value"], headers, timestamp_ms)
 
 
 def _slot_key(key: bytes | None) -> list[str] | None:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 FIRING, RESOLVED = "firing", "resolved"
-CONFLICT, TIER_LAG = "conflict", "tier_lag"
+CONFLICT, TIER_LAG, DEAD_LETTERS = "conflict", "tier_lag", "dead_letters"
 
 
 class Alert(msgspec.Struct, frozen=True):

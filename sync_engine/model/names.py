@@ -18,6 +18,7 @@ FAMILIES = (
     "alert",
     "cut",
     "dead",
+    "retry",
     "parked",
     "receipt",
     "control",
@@ -63,6 +64,11 @@ def cut(node: str) -> str:
 
 def dead(node: str) -> str:
     return f"{node}.dead"
+
+
+def retry(node: str) -> str:
+    """Dead letters that are to be decided again, as they stood in the dead letters."""
+    return f"{node}.retry"
 
 
 def parked(node: str, subscriber: str) -> str:

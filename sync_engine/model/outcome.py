@@ -8,6 +8,7 @@ from enum import Enum
 import msgspec
 
 from sync_engine.model.claim import Claim
+from sync_engine.model.record import Record
 
 
 class Reason(Enum):
@@ -47,6 +48,8 @@ class DeadLetter(msgspec.Struct, frozen=True, gc=False):
 
     reason: Reason
     detail: str
+    of: Record | None = None
+    """The record it is about, where that is not the one in hand: one that was put back and is put aside again."""
 
 
 class Sent(msgspec.Struct, frozen=True, gc=False):

@@ -32,7 +32,9 @@ class Lag:
     """None while unknown."""
     watermark_ms: int | None
     incomplete: int
-    """Records parked before this place: they do not hold the watermark, but nothing with any is caught up."""
+    """Records parked or put aside before this place: they do not hold the watermark, but nothing with any is caught up."""
+    on_time: bool = False
+    """Whether the watermark keeps its objective, whatever is put aside."""
 
 
 def lag_of(source: str, place: str, seen: Seen, beat_ms: int | None, objective_seconds: float, incomplete: int, now_ms: int) -> Lag:
@@ -48,7 +50,7 @@ def lag_of(source: str, place: str, seen: Seen, beat_ms: int | None, objective_s
     # A source's clock that runs ahead would make this negative: the watermark is then not in the past of this node's clock.
     lag_seconds = max(0.0, (now_ms - seen.watermark_ms) / 1000)
     if lag_seconds <= objective_seconds:
-        return Lag(source, place, CAUGHT_UP if incomplete == 0 else BEHIND, lag_seconds, seen.watermark_ms, incomplete)
+        return Lag(source, place, CAUGHT_UP if incomplete == 0 else BEHIND, lag_seconds, seen.watermark_ms, incomplete, on_time=True)
     stalled = seen.moved_ms is not None and now_ms - seen.moved_ms > DARK_AFTER_MS
     return Lag(source, place, STALLED if stalled else BEHIND, lag_seconds, seen.watermark_ms, incomplete)
 

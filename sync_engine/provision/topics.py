@@ -78,6 +78,7 @@ NAMES_OF: Mapping[str, NamesOf] = {
     "alert": _one(names.alert),
     "cut": _one(names.cut),
     "dead": _one(names.dead),
+    "retry": _one(names.retry),
     "parked": _parked,
     "receipt": _one(names.receipt),
     "control": _one(names.control),

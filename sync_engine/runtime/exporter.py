@@ -48,6 +48,9 @@ class Metrics:
             "syncengine_capture_failed", "1 while a connector or a task of it is FAILED in Connect.", ["node", "source"], registry=registry
         )
         self._alerts = Gauge("syncengine_alerts_firing", "Alerts firing now, by kind.", ["node", "kind"], registry=registry)
+        self._standing = Gauge(
+            "syncengine_dead_letters", "Records put aside, neither put back nor given up.", ["node", "source"], registry=registry
+        )
         self._cases = Gauge("syncengine_conflicts", "Disagreements pending or open.", ["node", "state"], registry=registry)
         self._pending = Gauge(
             "syncengine_delivery_pending", "Records that a subscriber has not acknowledged.", ["node", "subscriber"], registry=registry
@@ -91,6 +94,9 @@ class Metrics:
 
     def alerts(self, kind: str, firing: int) -> None:
         self._alerts.labels(self._node, kind).set(firing)
+
+    def letters(self, source: str, standing: int) -> None:
+        self._standing.labels(self._node, source).set(standing)
 
     def cases(self, pending: int, opened: int) -> None:
         self._cases.labels(self._node, "pending").set(pending)

@@ -277,7 +277,7 @@ class BatchLoop:
                     emits.append(output)
                 elif isinstance(output, DeadLetter):
                     letters.append(output)
-                    emits.append(self._dead(record, output, now_ms))
+                    emits.append(self._dead(output.of or record, output, now_ms))
                 else:
                     requests.append(output)
         for partition, overlay in self._overlays.items():

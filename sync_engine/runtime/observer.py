@@ -20,8 +20,9 @@ from sync_engine.model.record import Record
 from sync_engine.model.stage import Codec, Undecodable
 from sync_engine.observe.cuts import CLAIM, GOLDEN, Cuts
 from sync_engine.observe.lag import Lag, Seen, first_blocked, lag_of
+from sync_engine.observe.letters import ELSEWHERE, Letters
 from sync_engine.observe.sweeps import Sweeps
-from sync_engine.observe.watch import LagWatch
+from sync_engine.observe.watch import LagWatch, LettersWatch
 from sync_engine.runtime.exporter import Metrics
 from sync_engine.runtime.log import TopicPartition
 from sync_engine.topology import Hops
@@ -56,7 +57,7 @@ class Observer:
         metrics: Metrics,
         incomplete: Callable[[str], int],
     ) -> None:
-        """`incomplete(place)` = records parked before a place."""
+        """`incomplete(place)` = records parked before a place; what was put aside is counted here."""
         self._declarations = declarations
         self._node = declarations.nodes[node]
         self._hops = Hops(declarations, node)
@@ -71,15 +72,19 @@ class Observer:
         self._sweeps = Sweeps()
         self._beat_ms: dict[str, int] = {}
         self._moved_ms: dict[tuple[str, str], int] = {}
+        captured = {names.cdc(each, source.table): each.id for each in declarations.departments_of(node) for source in each.sources}
+        self._letters = Letters(captured)
         self._watch = LagWatch(self._node, clock.now_ms())
+        self._letters_watch = LettersWatch(self._node, clock.now_ms())
+        self._counted = (*sorted({*captured.values()}), ELSEWHERE)
         self._firing: dict[str, Alert] = {}
         self._objective = min(declarations.lag_objectives.values())
         self._sources = sorted(declarations.departments)
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """What `Tail` must read: beats, the neighbours' cuts, and this node's own alerts (from their beginning)."""
-        return (*self._beat_topics, *self._cut_topics, names.alert(self._node.name))
+        """What `Tail` must read: beats, the neighbours' cuts, and this node's own alerts and dead letters."""
+        return (*self._beat_topics, *self._cut_topics, names.alert(self._node.name), names.dead(self._node.name))
 
     def watermark(self, source: str) -> int | None:
         """W of the department of a source at this node's golden records; for the case stage. Safe from another thread."""
@@ -111,17 +116,22 @@ class Observer:
 
     @property
     def from_beginning(self) -> frozenset[str]:
-        """Topics to be read from their beginning: alerts that fire, and snapshots that ended while nobody looked."""
-        return frozenset({names.alert(self._node.name), *self._beat_topics})
+        """Topics to be read from their beginning: what fires, what was put aside, and snapshots that ended while nobody looked."""
+        return frozenset({names.alert(self._node.name), names.dead(self._node.name), *self._beat_topics})
 
     def _read(self, record: Record) -> None:
+        is_letter = record.topic == names.dead(self._node.name)
         if record.value is None:
+            if is_letter:
+                self._letters.read(record.key or b"", None)
             return
         try:
             _, datum = self._codec.decode(record.value)
         except Undecodable:
             return  # a beat that cannot be read is a beat that is missing: the source goes dark and says so
-        if record.topic in self._cut_topics:
+        if is_letter:
+            self._letters.read(record.key or b"", datum["topic"])
+        elif record.topic in self._cut_topics:
             if datum["place"] == f"edge.{self._node.name}" and datum["source"] in self._declarations.departments:
                 self._heard(datum["source"], datum["watermark_ms"])
         elif record.topic in self._beat_topics:
@@ -167,6 +177,7 @@ class Observer:
         else:
             self._firing.pop(alert.id, None)
         self._watch.recall(alert)
+        self._letters_watch.recall(alert)
         for kind in {alert.kind, *(other.kind for other in self._firing.values())}:
             self._metrics.alerts(kind, sum(other.kind == kind for other in self._firing.values()))
 
@@ -177,10 +188,13 @@ class Observer:
             for lag in lags.values():
                 self._metrics.lag(lag)
             judged.append((lags[GOLDEN], first_blocked(lags, list(lags))))
+        standing = {source: self._letters.count(source) for source in self._counted}
+        for source, count in standing.items():
+            self._metrics.letters(source, count)
         topic = names.alert(self._node.name)
         return [
             Emit(topic, alert.id.encode(), self._codec.encode("sync.wire.Alert", alert.datum()))
-            for alert in self._watch.judge(judged, now_ms)
+            for alert in (*self._watch.judge(judged, now_ms), *self._letters_watch.judge(standing, now_ms))
         ]
 
     def lags_of(self, source: str, now_ms: int) -> list[Lag]:
@@ -189,7 +203,8 @@ class Observer:
         lags = []
         for place in self._hops.places(source):
             seen = Seen(self._cuts.watermarks.get((source, place)), self._moved_ms.get((source, place)))
-            lags.append(lag_of(source, place, seen, beat, self._objective, self._incomplete(place), now_ms))
+            incomplete = self._incomplete(place) + self._letters.count(source)
+            lags.append(lag_of(source, place, seen, beat, self._objective, incomplete, now_ms))
         return lags
 
     def lags(self, now_ms: int) -> list[Lag]:
