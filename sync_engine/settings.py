@@ -31,6 +31,11 @@ class KafkaSettings:
     replication: int
     options: Mapping[str, str | Secret]
 
+    @property
+    def client(self) -> dict[str, str]:
+        """What every client of the broker needs (TLS, SASL), secrets in the clear: for clients only."""
+        return {name: value.reveal() if isinstance(value, Secret) else value for name, value in self.options.items()}
+
 
 @dataclass(frozen=True)
 class RegistrySettings:

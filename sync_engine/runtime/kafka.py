@@ -29,6 +29,8 @@ _OVERDUE_SECONDS = 5.0
 """How much later than asked for a call may come back. What takes longer never does: librdkafka#5456, #5511, seen after broker restarts."""
 _TELL_AGAIN_SECONDS = 60.0
 _READ_BATCH = 5_000
+LARGEST_RECORD_BYTES = 16_777_216
+"""The topics that we write take as much (provision/topics)."""
 
 _FOR_A_PERSON = frozenset(
     {
@@ -170,7 +172,7 @@ class KafkaLog:
         reader = ck.Consumer({**self._fetching, "enable.partition.eof": True, "auto.offset.reset": "earliest"})
         try:
             reader.assign([ck.TopicPartition(*partition, start)])
-            yield from _read_to(reader, partition, end, patience_seconds=4 * self._transaction_seconds + _REQUEST_SECONDS)
+            yield from read_to(reader, partition, end, patience_seconds=4 * self._transaction_seconds + _REQUEST_SECONDS)
         finally:
             reader.close()
 
@@ -379,7 +381,8 @@ def _text(failure: ck.KafkaException) -> str:
     return f"{error.name()}: {error.str()}"
 
 
-def _read_to(reader: ck.Consumer, partition: TopicPartition, end: int, patience_seconds: float) -> Iterator[list[Record]]:
+def read_to(reader: ck.Consumer, partition: TopicPartition, end: int, patience_seconds: float) -> Iterator[list[Record]]:
+    """What the reader, which was assigned the one partition, gets until its position is at `end`. Needs enable.partition.eof."""
     topic, number = partition
     at = -1
     moved = time.monotonic()
@@ -459,7 +462,7 @@ def _producing(transactional_id: str, transaction_timeout_ms: int, compression: 
         "linger.ms": 5,
         "batch.size": 1_000_000,
         "batch.num.messages": 50_000,
-        "message.max.bytes": 16_777_216,  # of one record; the topics we write take as much (provision/topics)
+        "message.max.bytes": LARGEST_RECORD_BYTES,
         "queue.buffering.max.messages": 500_000,
         "queue.buffering.max.kbytes": 262_144,
         "compression.type": compression,

@@ -11,19 +11,17 @@ from sync_engine.runtime.connect import ConnectClient
 from sync_engine.runtime.registry import SchemaRegistry
 from sync_engine.runtime.schemas import all_schemas
 from sync_engine.runtime.topics import create_topics
-from sync_engine.setting_kinds import Secret
 from sync_engine.settings import Settings
 
 
 def apply_topics(declarations: Declarations, settings: Settings, nodes: Iterable[str]) -> int:
     """Create the nodes' topics that do not exist. Returns how many there are to be. Raises TopicMismatch, WorldFailure."""
     topics = [topic for node in nodes for topic in topics_of(declarations, node)]
-    client = {name: value.reveal() if isinstance(value, Secret) else value for name, value in settings.kafka.options.items()}
     create_topics(
         settings.kafka.bootstrap,
         [(topic.name, topic.partitions, topic.config) for topic in topics],
         replication=settings.kafka.replication,
-        client=client,
+        client=settings.kafka.client,
     )
     return len(topics)
 

@@ -37,7 +37,6 @@ from sync_engine.runtime.schemas import AvroCodec, all_schemas
 from sync_engine.runtime.store import RocksStore, Store
 from sync_engine.runtime.tail import KafkaTail
 from sync_engine.runtime.views import Views
-from sync_engine.setting_kinds import Secret
 from sync_engine.settings import Settings
 from sync_engine.topology import group_of, stages_of
 
@@ -59,7 +58,7 @@ class Worker:
         self.metrics = Metrics(self.node)
         self._schemas = all_schemas(self.declarations)
         self._pusher = WebhookPusher()
-        self._client = {name: _plain(value) for name, value in self.settings.kafka.options.items()}
+        self._client = self.settings.kafka.client
         self.observer: Observer | None = None
         generation = self.settings.generation(self.node)
         self.stages: list[Stage] = list(stages_of(self.declarations, self.node, generation, self.new_codec, self._watermark))
@@ -200,10 +199,6 @@ def _collect_less_garbage() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 10, 10)
-
-
-def _plain(value: str | Secret) -> str:
-    return value.reveal() if isinstance(value, Secret) else value
 
 
 def _service_of(lane: Lane) -> type[Service]:

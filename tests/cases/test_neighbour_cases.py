@@ -12,7 +12,7 @@ import pytest
 from sync_engine.ingest.stage import IngestStage
 from sync_engine.model import names
 from sync_engine.model.avro import claim_to_datum
-from sync_engine.model.outcome import DeadLetter, Emit
+from sync_engine.model.outcome import DeadLetter, Emit, Reason
 from sync_engine.model.record import Record
 from sync_engine.resolve.stage import slot_key
 from tests.cases.casefile import ANY, Either, load, parameters
@@ -39,6 +39,47 @@ def test_the_case_holds(file: Path) -> None:
             assert output.value == record.value, "what a neighbour sent is passed on as it came"
             assert output.key is not None and output.partition == names.partition_of(output.key, PARTITIONS)
     assert [seen(output, given["at"]) for output in outputs] == case["expect"], case["title"]
+
+
+@pytest.mark.parametrize("file", parameters("neighbour"))
+def test_a_dead_letter_that_is_put_back_is_decided_as_it_came(file: Path) -> None:
+    case = load(file, SHAPE)
+    at = case["given"]["at"]
+    record = record_of(case["given"])
+    stage = IngestStage(declarations(), at, {ENTITY: PARTITIONS}, codec())
+    once = stage.decide(record, NoView(), 0)
+
+    again = stage.decide(put_back(record, at), NoView(), 0)
+
+    assert [seen(output, at) for output in again] == [seen(output, at) for output in once]
+    assert all(output.of == record for output in again if isinstance(output, DeadLetter)), "put aside again, it is the same letter"
+
+
+@pytest.mark.parametrize("topic", [names.golden("city", ENTITY), names.retry("city"), "no such topic"])
+def test_what_ingest_does_not_read_is_not_decided_again(topic: str) -> None:
+    stage = IngestStage(declarations(), "city", {ENTITY: PARTITIONS}, codec())
+    record = Record(topic, 0, 3, b"key", b"value", (), 0)
+
+    [letter] = stage.decide(put_back(record, "city"), NoView(), 0)
+
+    assert isinstance(letter, DeadLetter)
+    assert (letter.reason, letter.of) == (Reason.UNKNOWN_TABLE, record)
+
+
+def test_a_claim_that_resolve_put_aside_goes_back_to_where_it_stood() -> None:
+    stage = IngestStage(declarations(), "city", {ENTITY: PARTITIONS}, codec())
+    record = Record(names.claim("city", ENTITY), 1, 3, b"key", b"value", (("path", b"east,city"),), 0)
+
+    assert stage.decide(put_back(record, "city"), NoView(), 0) == [Emit(record.topic, b"key", b"value", 1, (("path", b"east,city"),))]
+
+
+def put_back(record: Record, node: str) -> Record:
+    """As `dead retry` writes it."""
+    headers = [{"name": name, "value": value} for name, value in record.headers]
+    place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+    told = {"reason": "bug", "detail": "", "stage": "ingest", **place, "key": record.key, "value": record.value}
+    letter = codec().encode("sync.wire.Dead", {**told, "headers": headers, "at_ms": 0})
+    return Record(names.retry(node), 0, 0, b"place", letter, (), record.timestamp_ms)
 
 
 @cache

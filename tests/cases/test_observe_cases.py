@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from sync_engine.model import names
+from sync_engine.model.alert import TIER_LAG
 from sync_engine.model.outcome import Emit
 from sync_engine.model.record import Record
 from sync_engine.observe.lag import first_blocked
@@ -33,6 +34,8 @@ STEP = {
     "ends": Named(ANY),
     "read": Named(Named(ANY)),
     "parked": ANY,
+    "dead": Named(ANY),
+    "cleared": [ANY],
     "turns": ANY,
     "watermarks": Named(Named(ANY)),
     "lag": Named(Named([ANY])),
@@ -138,6 +141,10 @@ class World:
         for neighbour, statements in step.get("statements", {}).items():
             for source, at in statements.items():
                 self._statement(neighbour, source, at)
+        for letter, place in step.get("dead", {}).items():
+            self._letter(letter, place)
+        for letter in step.get("cleared", []):
+            self.tail.put(names.dead(self.node), letter.encode(), None)
         alerts = names.alert(self.node)
         known = len(self.tail.topics[alerts])
         for _ in range(step.get("turns", 4)):
@@ -161,6 +168,11 @@ class World:
         datum = {"source": source, "place": f"edge.{self.node}", "watermark_ms": watermark_ms, "at_ms": watermark_ms}
         self.tail.put(names.cut(neighbour), b"key", codec().encode("sync.wire.Cut", datum))
 
+    def _letter(self, letter: str, place: str) -> None:
+        topic = {"topic": self._topic(place), "partition": 0, "offset": 0, "key": None, "value": b"", "headers": []}
+        datum = {"reason": "undecodable", "detail": "", "stage": "ingest", **topic, "at_ms": self.clock.ms}
+        self.tail.put(names.dead(self.node), letter.encode(), codec().encode("sync.wire.Dead", datum))
+
     def metrics_tell_nothing_unknown(self) -> None:
         """A lag that is not known has no sample: never 0."""
         text = self.metrics.text().decode()
@@ -172,5 +184,6 @@ class World:
 def alert_of(value: bytes | None) -> str:
     assert value is not None
     datum = codec().decode(value)[1]
-    source, hop = datum["labels"]["source"], datum["labels"]["hop"]
-    return f"firing {source} at {hop}" if datum["status"] == "firing" else f"resolved {source}"
+    source = datum["labels"]["source"] or "elsewhere"
+    about = f" at {datum['labels']['hop']}" if datum["kind"] == TIER_LAG else " dead letters"
+    return f"firing {source}{about}" if datum["status"] == "firing" else f"resolved {source}{about if datum['kind'] != TIER_LAG else ''}"

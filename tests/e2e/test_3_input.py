@@ -1,13 +1,18 @@
 """Bad input: put aside with its reason, place and bytes, while everything else goes on; and nothing of it in a log or a metric."""
 
+import json
 import random
 import secrets
+import subprocess
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import confluent_kafka as ck
 import pytest
 
 from sync_engine.model import names
+from sync_engine.model.record import Record
 from tests.e2e.network import COUNTY, POLICE, Network, more_people
 from tests.e2e.oracle_check import assert_all_hold_what_is_owed
 from tests.e2e.topics import TopicReader
@@ -28,6 +33,7 @@ class BadInput:
         self.dead = TopicReader(network.stack.endpoints.kafka, names.dead(COUNTY)).skip()
         self.captured = TopicReader(network.stack.endpoints.kafka, self.topic).skip()
         self.kept: list[Letter] = []
+        self.came: dict[int, Record] = {}
 
     def word(self, length: int = 16) -> str:
         self.words.append("QX" + secrets.token_hex(length)[: length - 2])
@@ -36,10 +42,12 @@ class BadInput:
     def letters(self) -> list[Letter]:
         """The dead letters since the last call; they must name and hold what stands in the captured topic."""
         found = []
-        came = {record.offset: record for record in self.captured.more()}
+        self.came |= {record.offset: record for record in self.captured.more()}
         for record in self.dead.more():
+            if record.value is None:
+                continue  # put back, or given up
             letter = self.network.codec.decode(record.value or b"")[1]
-            at = came[letter["offset"]]
+            at = self.came[letter["offset"]]
             assert (letter["stage"], letter["topic"], letter["partition"]) == ("ingest", self.topic, 0)
             assert (letter["key"], letter["value"]) == (at.key, at.value)
             assert [(header["name"], header["value"]) for header in letter["headers"]] == list(at.headers)
@@ -125,6 +133,49 @@ def test_a_column_that_nobody_declared_puts_aside_what_is_written_with_it(networ
             police.execute("UPDATE hj.t_czrk SET hjdz = '长安路11号' WHERE rybh = 107")
     assert_all_hold_what_is_owed(network)
     assert bad.reasons() == []
+
+
+def test_what_was_put_aside_is_shown_put_back_and_given_up(network: Network, bad: BadInput) -> None:
+    """Nothing of it is mended, so all is put aside again, and nothing of the old takes the place of the new."""
+
+    def told(command: str, *arguments: str) -> str:
+        whole = network.command("dead", command, "--node", COUNTY, *arguments)
+        done = subprocess.run(whole, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def standing() -> list[dict[str, Any]]:
+        return json.loads(told("list", "-o", "json"))  # type: ignore[no-any-return]
+
+    bad.letters()
+    letters = standing()
+    assert Counter(letter["reason"] for letter in letters) == Counter(reason for reason, *_ in bad.kept)
+    assert not any(word in json.dumps(letters) for word in bad.words)
+    one = next(letter["id"] for letter in letters if letter["reason"] == "unknown_code")
+    assert json.loads(told("show", one))["id"] == one
+    network.wait("its department is not caught up", lambda: behind(network) == {POLICE}, 20)
+    fires = [alert["labels"]["source"] for alert in network.status(COUNTY)["alerts"] if alert["kind"] == "dead_letters"]
+    assert fires == [POLICE]
+
+    at = {letter["id"]: letter["at_ms"] for letter in letters}
+    told("retry", "--source", POLICE, "--all")
+    network.wait("all are put aside again", lambda: all_later(standing(), at), 20)
+    assert_all_hold_what_is_owed(network)
+
+    told("discard", one)
+    assert one not in {letter["id"] for letter in standing()}
+    told("discard", "--all")
+    assert standing() == []
+    network.wait("its department is caught up", lambda: behind(network) == set(), 20)
+    network.wait("the alert is resolved", lambda: not network.status(COUNTY)["alerts"], 20)
+
+
+def behind(network: Network) -> set[str]:
+    return {lag["source"] for lag in network.status(COUNTY)["lags"] if lag["place"] == "golden" and lag["state"] != "caught_up"}
+
+
+def all_later(standing: list[dict[str, Any]], at: dict[str, int]) -> bool:
+    return {letter["id"] for letter in standing} == at.keys() and all(letter["at_ms"] > at[letter["id"]] for letter in standing)
 
 
 def test_nothing_of_it_is_in_a_log_or_a_metric(network: Network, bad: BadInput) -> None:

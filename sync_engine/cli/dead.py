@@ -1,0 +1,168 @@
+"""`sync-engine dead list|show|retry|discard`: what was put aside, and what becomes of it."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sync_engine.cli import NOT_FOUND, USAGE, fail
+
+if TYPE_CHECKING:
+    from sync_engine.runtime.dead import DeadLetters, Letter
+
+
+@click.group()
+def dead() -> None:
+    """Dead letters: records that were put aside with their reason. 死信"""
+
+
+def _choosing(command: Any) -> Any:
+    for option in (
+        click.option("--source", help="Of this department's captured tables only, as in `status`: jinan/public_security."),
+        click.option("--reason", help="Of this reason only: see docs/dead-letters.md."),
+        click.option("--node", required=True, help="Whose dead letters."),
+    ):
+        command = option(command)
+    return command
+
+
+@dead.command(name="list")
+@_choosing
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.pass_context
+def list_(context: click.Context, node: str, reason: str | None, source: str | None, output: str) -> None:
+    """What stands, oldest first: no part of it is a record's key or value."""
+    found = _chosen(context, node, reason, source, ())[1]
+    if output == "json":
+        told = [{name: getattr(each, name) for name in ("id", "node", "reason", "detail", "stage", "at_ms")} for each in found]
+        click.echo(json.dumps(told, ensure_ascii=False, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("id", "reason", "detail", "stage", "at", "bytes", box=None, pad_edge=False)
+    for each in found:
+        table.add_row(each.id, each.reason, each.detail, each.stage, _time(each.at_ms), str(len(each.value or b"")))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    click.echo(f"{len(found)} 条死信  {len(found)} dead letter(s)", err=True)
+
+
+@dead.command()
+@click.argument("letter")
+@click.option("--node", required=True, help="Whose dead letters.")
+@click.pass_context
+def show(context: click.Context, letter: str, node: str) -> None:
+    """One LETTER whole, its bytes too: personal data, for your eyes only."""
+    found = _chosen(context, node, None, None, [letter])[1][0]
+    told = {name: getattr(found, name) for name in ("id", "node", "reason", "detail", "stage", "at_ms")}
+    told |= {"key": _bytes(found.key), "value": _bytes(found.value), "headers": {name: _bytes(value) for name, value in found.headers}}
+    click.echo(json.dumps(told, ensure_ascii=False, indent=2))
+
+
+@dead.command()
+@click.argument("letters", nargs=-1)
+@_choosing
+@click.option("--all", "all_", is_flag=True, help="All that the options choose.")
+@click.pass_context
+def retry(context: click.Context, letters: Sequence[str], node: str, reason: str | None, source: str | None, all_: bool) -> None:
+    """Have LETTERS decided again, once what was wrong is mended. An old change loses against what has come since."""
+    dead_letters, found = _asked(context, node, reason, source, letters, all_)
+    if late := [each.id for each in found if not each.can_be_retried]:
+        why = f"{late[0]}{' and others' if len(late) > 1 else ''}: put aside behind resolve"
+        raise fail("nothing was put back", why, "it is said again with the record's next change; give it up: dead discard", USAGE)
+    with _telling():
+        dead_letters.put_back(found)
+    click.echo(f"已放回 {len(found)} 条  {len(found)} put back", err=True)
+
+
+@dead.command()
+@click.argument("letters", nargs=-1)
+@_choosing
+@click.option("--all", "all_", is_flag=True, help="All that the options choose.")
+@click.pass_context
+def discard(context: click.Context, letters: Sequence[str], node: str, reason: str | None, source: str | None, all_: bool) -> None:
+    """Give LETTERS up: they stand no longer. The slot stays unverified until the row's next good change."""
+    dead_letters, found = _asked(context, node, reason, source, letters, all_)
+    with _telling():
+        dead_letters.give_up(found)
+    click.echo(f"已放弃 {len(found)} 条  {len(found)} given up", err=True)
+
+
+def _asked(
+    context: click.Context, node: str, reason: str | None, source: str | None, letters: Sequence[str], all_: bool
+) -> "tuple[DeadLetters, list[Letter]]":
+    if bool(letters) == all_:
+        raise click.UsageError("name letters, or say --all")
+    return _chosen(context, node, reason, source, letters)
+
+
+def _chosen(
+    context: click.Context, node: str, reason: str | None, source: str | None, letters: Sequence[str]
+) -> "tuple[DeadLetters, list[Letter]]":
+    """The letters that are asked for; exit 3 if one that was named does not stand."""
+    from sync_engine import declared
+    from sync_engine.cli.workers import settings_of
+    from sync_engine.fault import Invalid
+    from sync_engine.model import names
+    from sync_engine.runtime.dead import DeadLetters
+    from sync_engine.runtime.registry import SchemaRegistry
+    from sync_engine.runtime.schemas import AvroCodec, all_schemas
+
+    settings = settings_of(context)
+    try:
+        declarations = declared.read(context.obj["declarations"])
+    except Invalid as invalid:
+        click.echo(str(invalid), err=True)
+        raise click.exceptions.Exit(USAGE) from None
+    for what, asked, known in (("node", node, declarations.nodes), ("source", source, declarations.departments)):
+        if asked is not None and asked not in known:
+            raise fail(f"there is no {what} {asked}", "no declaration names it", f"one of {', '.join(sorted(known))}", USAGE)
+    codec = AvroCodec(SchemaRegistry(settings.registry.url), all_schemas(declarations))
+    dead_letters = DeadLetters(settings.kafka.bootstrap, node, codec, client=settings.kafka.client)
+    with _telling():
+        standing = dead_letters.standing()
+    if missing := sorted({*letters} - {each.id for each in standing}):
+        raise fail("nothing was done", f"no such dead letter stands: {', '.join(missing)}", "sync-engine dead list", NOT_FOUND)
+    topics = None
+    if source is not None:
+        department = declarations.departments[source]
+        topics = {names.cdc(department, each.table) for each in department.sources}
+
+    def wanted() -> "Iterator[Letter]":
+        for each in standing:
+            of_source = topics is None or each.id.split("/")[0] in topics
+            if of_source and reason in (None, each.reason) and (not letters or each.id in letters):
+                yield each
+
+    return dead_letters, list(wanted())
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    from sync_engine.runtime.log import WorldFailure
+
+    try:
+        yield
+    except WorldFailure as failure:
+        raise fail(
+            "the dead letters could not be reached", str(failure), "see that broker and registry answer, then say it again"
+        ) from None
+
+
+def _time(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000).astimezone().isoformat(" ", "seconds")
+
+
+def _bytes(value: bytes | None) -> str | None:
+    """As text where it is text, else in hexadecimal."""
+    if value is None:
+        return None
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return f"hex {value.hex()}"
+    return text if text.isprintable() else f"hex {value.hex()}"
