@@ -25,11 +25,12 @@ def _add_commands() -> None:
     from sync_engine.cli.check import check
     from sync_engine.cli.dead import dead
     from sync_engine.cli.demo import demo
+    from sync_engine.cli.provision import apply, plan
     from sync_engine.cli.record import record
     from sync_engine.cli.run import run
     from sync_engine.cli.status import status
 
-    for command in (demo, check, run, status, record, dead):
+    for command in (demo, check, plan, apply, run, status, record, dead):
         cli.add_command(command)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import confluent_kafka as ck
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
@@ -62,6 +63,39 @@ def create_topics(
                 if failure.args[0].code() != ck.KafkaError.TOPIC_ALREADY_EXISTS:
                     raise WorldFailure(f"topic {name} could not be made: {failure.args[0].str()}") from failure
     _wait_until_visible(admin, {name: partitions for name, (partitions, _) in wanted.items()})
+
+
+def describe_topics(
+    bootstrap: str, topics: Iterable[str], *, client: Mapping[str, str] | None = None
+) -> dict[str, tuple[int, dict[str, str]]]:
+    """(partitions, config, defaults included) of those of the topics that exist. Raises WorldFailure."""
+    admin = _admin(bootstrap, client)
+    existing = _existing(admin)
+    asked = {name: ConfigResource(ConfigResource.Type.TOPIC, name) for name in topics if name in existing}
+    if not asked:
+        return {}
+    answers = admin.describe_configs([*asked.values()], request_timeout=_REQUEST_SECONDS)
+    found = {}
+    for name, resource in asked.items():
+        entries = _result(f"the config of topic {name}", answers[resource])
+        found[name] = (existing[name], {key: entry.value for key, entry in entries.items()})
+    return found
+
+
+def alter_topics(bootstrap: str, configs: Mapping[str, Mapping[str, str]], *, client: Mapping[str, str] | None = None) -> None:
+    """Set these settings of these topics, and leave the others as they are. Raises WorldFailure."""
+    admin = _admin(bootstrap, client)
+    resources = [
+        ConfigResource(
+            ConfigResource.Type.TOPIC,
+            name,
+            incremental_configs=[ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in config.items()],
+        )
+        for name, config in configs.items()
+    ]
+    if resources:
+        for resource, done in admin.incremental_alter_configs(resources, request_timeout=_REQUEST_SECONDS).items():
+            _result(f"whether the config of {resource.name} was changed", done)
 
 
 def _admin(bootstrap: str, client: Mapping[str, str] | None) -> AdminClient:

@@ -1,0 +1,88 @@
+"""`plan` and `apply` on a network that runs: what was changed by hand is put right, and a source is captured anew, while all goes on."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from confluent_kafka.admin import AdminClient, ConfigResource
+
+from sync_engine.model import names
+from tests.e2e.network import DECLARATIONS, SCHOOLS, Network
+from tests.e2e.oracle_check import assert_all_hold_what_is_owed
+
+pytestmark = pytest.mark.stack
+
+EPOCH = 3
+"""What the tests before have left the schools' capture at."""
+
+
+@pytest.fixture(scope="module")
+def declared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("declarations")
+    for part in ("connectors", "topics", "schemas"):
+        shutil.copytree(DECLARATIONS / part, folder / part)
+    set_epoch(folder, EPOCH)
+    return folder
+
+
+def set_epoch(folder: Path, epoch: int) -> None:
+    file = folder / "connectors" / "sources" / f"{SCHOOLS}.yaml"
+    text = file.read_text()
+    before = yaml.safe_load(text)["epoch"]
+    file.write_text(text.replace(f"epoch: {before}", f"epoch: {epoch}"))
+
+
+def told(network: Network, declared: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = network.command(*arguments)
+    command[command.index("--declarations") + 1] = str(declared)
+    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+
+
+def planned(network: Network, declared: Path) -> list[tuple[str, str]]:
+    done = told(network, declared, "plan", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    return [(action["name"], action["does"]) for action in json.loads(done.stdout)]
+
+
+def test_what_was_changed_by_hand_is_put_right(network: Network, declared: Path) -> None:
+    assert planned(network, declared) == []
+    topic = names.cut("jinan")
+    admin = AdminClient({"bootstrap.servers": network.stack.endpoints.kafka})
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+    resource.set_config("retention.ms", "1000000")
+    for done in admin.alter_configs([resource]).values():
+        done.result()
+    # Nothing that is not declared is taken away by it, nothing else is found: alter_configs above has dropped the rest.
+    assert planned(network, declared) == [(topic, "change")]
+
+    applied = told(network, declared, "apply")
+
+    assert applied.returncode == 0, applied.stderr
+    assert planned(network, declared) == []
+    assert told(network, declared, "apply").returncode == 0
+
+
+def test_a_raised_epoch_reads_the_source_anew(network: Network, declared: Path) -> None:
+    connector = network.declarations.departments[SCHOOLS].connector
+    set_epoch(declared, EPOCH + 1)
+    assert planned(network, declared) == [(connector, "capture_anew")]
+    network.execute(SCHOOLS, "UPDATE edu.graduate SET level = 'MASTER' WHERE certificate_no = 'AH00000100'")
+
+    assert told(network, declared, "apply").returncode == 130, "it asks first, and nobody answers"
+    applied = told(network, declared, "apply", "--yes")
+
+    assert applied.returncode == 0, applied.stderr
+    network.execute(SCHOOLS, "UPDATE edu.graduate SET level = 'DOCTOR' WHERE certificate_no = 'AH00000101'")
+    assert_all_hold_what_is_owed(network, 120)
+    assert planned(network, declared) == []
+
+
+def test_a_lower_epoch_is_refused(network: Network, declared: Path) -> None:
+    set_epoch(declared, 1)
+    for command in ("plan", "apply"):
+        done = told(network, declared, command)
+        assert done.returncode == 1
+        assert "拒绝 refused" in done.stdout
