@@ -28,9 +28,10 @@ def _add_commands() -> None:
     from sync_engine.cli.provision import apply, plan
     from sync_engine.cli.record import record
     from sync_engine.cli.run import run
+    from sync_engine.cli.source import source
     from sync_engine.cli.status import status
 
-    for command in (demo, check, plan, apply, run, status, record, dead):
+    for command in (demo, check, plan, apply, run, status, record, source, dead):
         cli.add_command(command)
 
 

@@ -1,15 +1,15 @@
 """`sync-engine dead list|show|retry|discard`: what was put aside, and what becomes of it."""
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sync_engine.cli import NOT_FOUND, USAGE, fail
+from sync_engine.cli.installed import installed, reaching
+from sync_engine.cli.table import print_table
 
 if TYPE_CHECKING:
     from sync_engine.runtime.dead import DeadLetters, Letter
@@ -41,13 +41,8 @@ def list_(context: click.Context, node: str, reason: str | None, source: str | N
         told = [{name: getattr(each, name) for name in ("id", "node", "reason", "detail", "stage", "at_ms")} for each in found]
         click.echo(json.dumps(told, ensure_ascii=False, indent=2))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("id", "reason", "detail", "stage", "at", "bytes", box=None, pad_edge=False)
-    for each in found:
-        table.add_row(each.id, each.reason, each.detail, each.stage, _time(each.at_ms), str(len(each.value or b"")))
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    rows = [(each.id, each.reason, each.detail, each.stage, _time(each.at_ms), str(len(each.value or b""))) for each in found]
+    print_table(("id", "reason", "detail", "stage", "at", "bytes"), rows)
     click.echo(f"{len(found)} 条死信  {len(found)} dead letter(s)", err=True)
 
 
@@ -74,7 +69,7 @@ def retry(context: click.Context, letters: Sequence[str], node: str, reason: str
     if late := [each.id for each in found if not each.can_be_retried]:
         why = f"{late[0]}{' and others' if len(late) > 1 else ''}: put aside behind resolve"
         raise fail("nothing was put back", why, "it is said again with the record's next change; give it up: dead discard", USAGE)
-    with _telling():
+    with reaching("the dead letters"):
         dead_letters.put_back(found)
     click.echo(f"已放回 {len(found)} 条  {len(found)} put back", err=True)
 
@@ -87,7 +82,7 @@ def retry(context: click.Context, letters: Sequence[str], node: str, reason: str
 def discard(context: click.Context, letters: Sequence[str], node: str, reason: str | None, source: str | None, all_: bool) -> None:
     """Give LETTERS up: they stand no longer. The slot stays unverified until the row's next good change."""
     dead_letters, found = _asked(context, node, reason, source, letters, all_)
-    with _telling():
+    with reaching("the dead letters"):
         dead_letters.give_up(found)
     click.echo(f"已放弃 {len(found)} 条  {len(found)} given up", err=True)
 
@@ -104,26 +99,18 @@ def _chosen(
     context: click.Context, node: str, reason: str | None, source: str | None, letters: Sequence[str]
 ) -> "tuple[DeadLetters, list[Letter]]":
     """The letters that are asked for; exit 3 if one that was named does not stand."""
-    from sync_engine import declared
-    from sync_engine.cli.workers import settings_of
-    from sync_engine.fault import Invalid
     from sync_engine.model import names
     from sync_engine.runtime.dead import DeadLetters
     from sync_engine.runtime.registry import SchemaRegistry
     from sync_engine.runtime.schemas import AvroCodec, all_schemas
 
-    settings = settings_of(context)
-    try:
-        declarations = declared.read(context.obj["declarations"])
-    except Invalid as invalid:
-        click.echo(str(invalid), err=True)
-        raise click.exceptions.Exit(USAGE) from None
+    declarations, settings = installed(context)
     for what, asked, known in (("node", node, declarations.nodes), ("source", source, declarations.departments)):
         if asked is not None and asked not in known:
             raise fail(f"there is no {what} {asked}", "no declaration names it", f"one of {', '.join(sorted(known))}", USAGE)
     codec = AvroCodec(SchemaRegistry(settings.registry.url), all_schemas(declarations))
     dead_letters = DeadLetters(settings.kafka.bootstrap, node, codec, client=settings.kafka.client)
-    with _telling():
+    with reaching("the dead letters"):
         standing = dead_letters.standing()
     if missing := sorted({*letters} - {each.id for each in standing}):
         raise fail("nothing was done", f"no such dead letter stands: {', '.join(missing)}", "sync-engine dead list", NOT_FOUND)
@@ -139,18 +126,6 @@ def _chosen(
                 yield each
 
     return dead_letters, list(wanted())
-
-
-@contextmanager
-def _telling() -> Iterator[None]:
-    from sync_engine.runtime.log import WorldFailure
-
-    try:
-        yield
-    except WorldFailure as failure:
-        raise fail(
-            "the dead letters could not be reached", str(failure), "see that broker and registry answer, then say it again"
-        ) from None
 
 
 def _time(at_ms: int) -> str:

@@ -1,14 +1,14 @@
 """`sync-engine plan` and `apply`: what is declared against what is there: topics, schemas, connectors."""
 
 import json
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sync_engine.cli import FAILED, USAGE, fail
+from sync_engine.cli.installed import installed, reaching
+from sync_engine.cli.table import print_table
 
 if TYPE_CHECKING:
     from sync_engine.provision.plan import Action
@@ -23,7 +23,7 @@ WORDS = {"create": "+ 新建 create", "change": "~ 修改 change", "capture_anew
 @click.pass_context
 def plan(context: click.Context, nodes: Sequence[str], output: str) -> None:
     """What `apply` would do, and what that does. Changes nothing. Exit 1 if anything is refused."""
-    with _telling():
+    with reaching("what is there"):
         actions = _provisioner(context, nodes).plan()
     _show(actions, output)
     if _refused(actions):
@@ -36,7 +36,7 @@ def plan(context: click.Context, nodes: Sequence[str], output: str) -> None:
 @click.pass_context
 def apply(context: click.Context, nodes: Sequence[str], yes: bool) -> None:
     """Make topics, schemas and connectors as they are declared. Idempotent; deletes nothing; nothing is done if anything is refused."""
-    with _telling():
+    with reaching("what is there"):
         provisioner = _provisioner(context, nodes)
         actions = provisioner.plan()
     _show(actions, "table")
@@ -45,7 +45,7 @@ def apply(context: click.Context, nodes: Sequence[str], yes: bool) -> None:
     anew = [action.name for action in actions if action.does == "capture_anew"]
     if anew and not yes:
         click.confirm(f"{', '.join(anew)}: 将重新读取全部行  every row is read again. 继续 go on?", abort=True, err=True)
-    with _telling():
+    with reaching("what is there"):
         provisioner.apply(actions, lambda action: click.echo(f"{action.name}: {action.effect.zh}  {action.effect.en}", err=True))
     click.echo(f"已完成 {len(actions)} 项  {len(actions)} done", err=True)
 
@@ -55,18 +55,10 @@ def _refused(actions: "Sequence[Action]") -> "list[Action]":
 
 
 def _provisioner(context: click.Context, nodes: Sequence[str]) -> "Provisioner":
-    from sync_engine import declared
     from sync_engine.check import between
-    from sync_engine.cli.workers import settings_of
-    from sync_engine.fault import Invalid
     from sync_engine.runtime.provisioning import Provisioner
 
-    settings = settings_of(context)
-    try:
-        declarations = declared.read(context.obj["declarations"])
-    except Invalid as invalid:
-        click.echo(str(invalid), err=True)
-        raise click.exceptions.Exit(USAGE) from None
+    declarations, settings = installed(context)
     wanted = nodes or [*declarations.nodes]
     # A node's subscribers are its workers' business: here only its databases must be known.
     faults = [fault for node in wanted for fault in between(declarations, settings, node) if "subscribers." not in fault.message]
@@ -75,18 +67,6 @@ def _provisioner(context: click.Context, nodes: Sequence[str]) -> "Provisioner":
             click.echo(str(fault), err=True)
         raise fail("nothing was looked at", "settings are wrong", "sync-engine check --node NODE", USAGE)
     return Provisioner(declarations, settings, wanted)
-
-
-@contextmanager
-def _telling() -> Iterator[None]:
-    from sync_engine.runtime.connect import KafkaConnectError
-    from sync_engine.runtime.log import WorldFailure
-
-    try:
-        yield
-    except (WorldFailure, KafkaConnectError) as failure:
-        advice = "see that broker, registry and Kafka Connect answer, then say it again: what is done is not done twice"
-        raise fail("not everything was reached", str(failure), advice, FAILED) from None
 
 
 def _show(actions: "Sequence[Action]", output: str) -> None:
@@ -101,10 +81,5 @@ def _show(actions: "Sequence[Action]", output: str) -> None:
     if not actions:
         click.echo("一切如所声明  everything is as declared", err=True)
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("", "what", "name", "details", "effect", box=None, pad_edge=False)
-    for action in actions:
-        table.add_row(WORDS[action.does], action.what, action.name, "\n".join(action.details), f"{action.effect.zh}  {action.effect.en}")
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    rows = [(WORDS[each.does], each.what, each.name, "\n".join(each.details), f"{each.effect.zh}  {each.effect.en}") for each in actions]
+    print_table(("", "what", "name", "details", "effect"), rows)

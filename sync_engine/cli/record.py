@@ -1,13 +1,12 @@
 """`sync-engine record get|explain TYPE ID`: one record as a node has it now, answered by the worker that has its partition."""
 
 import json
-import sys
-from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from sync_engine.cli import FAILED, NOT_FOUND, fail
+from sync_engine.cli.table import print_table
 
 
 @click.group()
@@ -32,9 +31,10 @@ def get(context: click.Context, entity: str, key: str, node: str | None, output:
         click.echo(json.dumps(found, ensure_ascii=False, indent=2))
         return
     click.echo(f"{found['entity']} {found['key']}  {found['life_cycle']}  version {found['version']}  at {found['node']}")
-    _table(
+    print_table(
         ("item", "value", "status", "source"),
         [(item, _text(cell["value"]), cell["status"], cell["source"] or "") for item, cell in found["items"].items()],
+        wrap=False,
     )
     for finding in found["findings"]:
         click.echo(f"finding: {finding['kind']} on {finding['item']} ({finding['rule']})")
@@ -65,11 +65,12 @@ def explain(context: click.Context, entity: str, key: str, node: str | None, out
                     item["rule"] if index == 0 else "",
                 )
             )
-    _table(("item", "", "value", "source", "position", "rule"), rows)
+    print_table(("item", "", "value", "source", "position", "rule"), rows, wrap=False)
 
 
 def _ask(context: click.Context, path: str, node: str | None) -> dict[str, Any]:
-    from sync_engine.cli.workers import answers, settings_of
+    from sync_engine.cli.installed import settings_of
+    from sync_engine.cli.workers import answers
 
     why = "no worker has this record"
     for _, answer in answers(settings_of(context), path, node):
@@ -85,15 +86,3 @@ def _ask(context: click.Context, path: str, node: str | None) -> dict[str, Any]:
 
 def _text(value: Any) -> str:
     return "(null)" if value is None else str(value)
-
-
-def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*header, box=None, pad_edge=False)
-    for column in table.columns:
-        column.no_wrap = True
-    for row in rows:
-        table.add_row(*row)
-    Console(width=160 if not sys.stdout.isatty() else None).print(table)

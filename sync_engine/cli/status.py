@@ -22,7 +22,7 @@ REFRESH_SECONDS = 1.0
 @click.pass_context
 def status(context: click.Context, watch: bool, node: str | None, output: str) -> None:
     """Lag of every source at every tier, alerts, parked deliveries."""
-    from sync_engine.cli.workers import settings_of
+    from sync_engine.cli.installed import settings_of
 
     settings = settings_of(context)
     if watch:

@@ -5,25 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import httpx2
 
-from sync_engine.cli import FAILED, USAGE, fail
+from sync_engine.cli import FAILED, fail
 from sync_engine.settings import Settings
 
 TIMEOUT_SECONDS = 3.0
-
-
-def settings_of(context: click.Context) -> Settings:
-    """The settings, or exit 2 with every fault."""
-    from sync_engine import settings
-    from sync_engine.fault import Invalid
-
-    try:
-        return settings.load(context.obj["settings"])
-    except Invalid as invalid:
-        click.echo(str(invalid), err=True)
-        raise click.exceptions.Exit(USAGE) from None
 
 
 def addresses(state_dir: Path, node: str | None = None) -> list[dict[str, Any]]:

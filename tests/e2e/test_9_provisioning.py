@@ -10,7 +10,7 @@ import yaml
 from confluent_kafka.admin import AdminClient, ConfigResource
 
 from sync_engine.model import names
-from tests.e2e.network import DECLARATIONS, SCHOOLS, Network
+from tests.e2e.network import DECLARATIONS, INSURANCE, POLICE, SCHOOLS, Network
 from tests.e2e.oracle_check import assert_all_hold_what_is_owed
 
 pytestmark = pytest.mark.stack
@@ -75,7 +75,7 @@ def test_a_raised_epoch_reads_the_source_anew(network: Network, declared: Path) 
     applied = told(network, declared, "apply", "--yes")
 
     assert applied.returncode == 0, applied.stderr
-    network.execute(SCHOOLS, "UPDATE edu.graduate SET level = 'DOCTOR' WHERE certificate_no = 'AH00000101'")
+    network.execute(SCHOOLS, "UPDATE edu.graduate SET level = 'BACHELOR' WHERE certificate_no = 'AH00000101'")
     assert_all_hold_what_is_owed(network, 120)
     assert planned(network, declared) == []
 
@@ -86,3 +86,29 @@ def test_a_lower_epoch_is_refused(network: Network, declared: Path) -> None:
         done = told(network, declared, command)
         assert done.returncode == 1
         assert "拒绝 refused" in done.stdout
+    set_epoch(declared, EPOCH + 1)
+
+
+def test_sources_are_listed_shown_validated_and_restarted(network: Network, declared: Path) -> None:
+    def source(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return told(network, declared, "source", *arguments)
+
+    listed = source("list", "-o", "json")
+    assert listed.returncode == 0, listed.stdout
+    assert {each["source"]: each["epoch"] for each in json.loads(listed.stdout)} == {POLICE: 1, INSURANCE: 1, SCHOOLS: EPOCH + 1}
+    shown = json.loads(source("show", POLICE).stdout)
+    assert (shown["state"], [task["state"] for task in shown["tasks"]]) == ("RUNNING", ["RUNNING"])
+    assert shown["offsets"]
+    assert source("validate", POLICE).returncode == 0
+    assert source("restart", POLICE).returncode == 0
+
+
+def test_a_paused_source_is_dark_and_goes_on_where_it_stood(network: Network, declared: Path) -> None:
+    assert told(network, declared, "source", "pause", INSURANCE).returncode == 0
+    network.execute(INSURANCE, "UPDATE si.ac01 SET aab004 = '第一小学' WHERE aac001 BETWEEN 150 AND 160")
+    assert told(network, declared, "source", "list").returncode == 10
+    network.wait("it is dark", lambda: network.lags("jinan")[INSURANCE]["state"] == "dark", 30)
+
+    assert told(network, declared, "source", "resume", INSURANCE).returncode == 0
+
+    assert_all_hold_what_is_owed(network)
