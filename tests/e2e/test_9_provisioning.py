@@ -1,5 +1,6 @@
 """`plan` and `apply` on a network that runs: what was changed by hand is put right, and a source is captured anew, while all goes on."""
 
+import asyncio
 import json
 import shutil
 import subprocess
@@ -7,24 +8,34 @@ from pathlib import Path
 
 import pytest
 import yaml
-from confluent_kafka.admin import AdminClient, ConfigResource
 
 from sync_engine.model import names
+from sync_engine.provision.plan import EPOCH
+from sync_engine.runtime.connect import ConnectClient
+from sync_engine.runtime.topics import alter_topics
 from tests.e2e.network import DECLARATIONS, INSURANCE, POLICE, SCHOOLS, Network
 from tests.e2e.oracle_check import assert_all_hold_what_is_owed
 
 pytestmark = pytest.mark.stack
 
-EPOCH = 3
-"""What the tests before have left the schools' capture at."""
+
+@pytest.fixture(scope="module")
+def epoch(network: Network) -> int:
+    """What the tests before have left the schools' capture at."""
+
+    async def ask() -> str:
+        async with ConnectClient(network.settings.connect.url) as connect:
+            return (await connect.config(network.declarations.departments[SCHOOLS].connector))[EPOCH]
+
+    return int(asyncio.run(ask()))
 
 
 @pytest.fixture(scope="module")
-def declared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def declared(tmp_path_factory: pytest.TempPathFactory, epoch: int) -> Path:
     folder = tmp_path_factory.mktemp("declarations")
     for part in ("connectors", "topics", "schemas"):
         shutil.copytree(DECLARATIONS / part, folder / part)
-    set_epoch(folder, EPOCH)
+    set_epoch(folder, epoch)
     return folder
 
 
@@ -50,12 +61,7 @@ def planned(network: Network, declared: Path) -> list[tuple[str, str]]:
 def test_what_was_changed_by_hand_is_put_right(network: Network, declared: Path) -> None:
     assert planned(network, declared) == []
     topic = names.cut("jinan")
-    admin = AdminClient({"bootstrap.servers": network.stack.endpoints.kafka})
-    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
-    resource.set_config("retention.ms", "1000000")
-    for done in admin.alter_configs([resource]).values():
-        done.result()
-    # Nothing that is not declared is taken away by it, nothing else is found: alter_configs above has dropped the rest.
+    alter_topics(network.stack.endpoints.kafka, {topic: {"retention.ms": "1000000"}})
     assert planned(network, declared) == [(topic, "change")]
 
     applied = told(network, declared, "apply")
@@ -65,9 +71,9 @@ def test_what_was_changed_by_hand_is_put_right(network: Network, declared: Path)
     assert told(network, declared, "apply").returncode == 0
 
 
-def test_a_raised_epoch_reads_the_source_anew(network: Network, declared: Path) -> None:
+def test_a_raised_epoch_reads_the_source_anew(network: Network, declared: Path, epoch: int) -> None:
     connector = network.declarations.departments[SCHOOLS].connector
-    set_epoch(declared, EPOCH + 1)
+    set_epoch(declared, epoch + 1)
     assert planned(network, declared) == [(connector, "capture_anew")]
     network.execute(SCHOOLS, "UPDATE edu.graduate SET level = 'MASTER' WHERE certificate_no = 'AH00000100'")
 
@@ -80,22 +86,22 @@ def test_a_raised_epoch_reads_the_source_anew(network: Network, declared: Path) 
     assert planned(network, declared) == []
 
 
-def test_a_lower_epoch_is_refused(network: Network, declared: Path) -> None:
+def test_a_lower_epoch_is_refused(network: Network, declared: Path, epoch: int) -> None:
     set_epoch(declared, 1)
     for command in ("plan", "apply"):
         done = told(network, declared, command)
         assert done.returncode == 1
         assert "拒绝 refused" in done.stdout
-    set_epoch(declared, EPOCH + 1)
+    set_epoch(declared, epoch + 1)
 
 
-def test_sources_are_listed_shown_validated_and_restarted(network: Network, declared: Path) -> None:
+def test_sources_are_listed_shown_validated_and_restarted(network: Network, declared: Path, epoch: int) -> None:
     def source(*arguments: str) -> "subprocess.CompletedProcess[str]":
         return told(network, declared, "source", *arguments)
 
     listed = source("list", "-o", "json")
     assert listed.returncode == 0, listed.stdout
-    assert {each["source"]: each["epoch"] for each in json.loads(listed.stdout)} == {POLICE: 1, INSURANCE: 1, SCHOOLS: EPOCH + 1}
+    assert {each["source"]: each["epoch"] for each in json.loads(listed.stdout)} == {POLICE: 1, INSURANCE: 1, SCHOOLS: epoch + 1}
     shown = json.loads(source("show", POLICE).stdout)
     assert (shown["state"], [task["state"] for task in shown["tasks"]]) == ("RUNNING", ["RUNNING"])
     assert shown["offsets"]
