@@ -14,7 +14,8 @@ from sync_engine.runtime.localstack.fetch import fetch, write_lock
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell started us in the background, with SIGINT ignored
+        signal.signal(number, _interrupt)
     try:
         if options.command == "lock":
             write_lock(_say)
