@@ -54,6 +54,11 @@ class RedisSettings:
 
 
 @dataclass(frozen=True)
+class AlertmanagerSettings:
+    urls: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class StateSettings:
     dir: Path
 
@@ -99,6 +104,7 @@ class Settings:
     registry: RegistrySettings
     connect: ConnectSettings
     redis: RedisSettings
+    alertmanager: AlertmanagerSettings
     state: StateSettings
     worker: WorkerSettings
     push: PushSettings
@@ -118,6 +124,7 @@ SECTIONS: Mapping[str, type] = {
     "registry": RegistrySettings,
     "connect": ConnectSettings,
     "redis": RedisSettings,
+    "alertmanager": AlertmanagerSettings,
     "state": StateSettings,
     "worker": WorkerSettings,
     "push": PushSettings,
@@ -167,6 +174,7 @@ TABLE: tuple[Setting, ...] = (
     ),
     Setting("connect.url", HTTP, "http://127.0.0.1:8083", "", "Kafka Connect's REST interface."),
     Setting("redis.url", Url(("redis", "rediss", "unix")), "redis://127.0.0.1:6379/0", "", "Live views and leases; what is lost refills."),
+    Setting("alertmanager.urls", ListOf(HTTP, least=0), (), "", "Every one of the Alertmanagers is told what fires; none: nobody is."),
     Setting("state.dir", PathText(), ".sync-engine/state", "", "The workers' local state; restored from Kafka where it is missing."),
     Setting("worker.listen_host", WORD, "127.0.0.1", "", "Where point reads and metrics are served."),
     Setting("worker.listen_port", Whole(0, 65_535), 0, "", "0: a free port."),

@@ -22,6 +22,7 @@ from sync_engine.model import names
 from sync_engine.model.declaration import Declarations
 from sync_engine.model.stage import Answer, Codec, Request, Stage
 from sync_engine.observe.captures import CaptureWatch
+from sync_engine.runtime.alertmanager import Alertmanagers
 from sync_engine.runtime.clock import SystemClock
 from sync_engine.runtime.connect import ConnectClient, KafkaConnectError, Retry
 from sync_engine.runtime.exporter import Metrics
@@ -94,6 +95,8 @@ class Worker:
             self._add_lane(app, stage)
         app.service(_observing(self))
         app.service(_serving(self))
+        if self.settings.alertmanager.urls:
+            app.service(_telling(self))
         if self._connectors:
             app.service(_watching_captures(self))
         self._add_control(app)
@@ -245,12 +248,17 @@ def _watching_captures(worker: Worker) -> type[Service]:
         @Service.task
         async def _watch(self) -> None:
             watch = CaptureWatch()
+            said = ""
             async with ConnectClient(worker.settings.connect.url, retry=Retry(attempts=1)) as connect:
                 while not self.should_stop:
+                    why = ""
                     try:
                         await self._look(connect, watch)
                     except KafkaConnectError as failure:
-                        logger.warning("captures not seen", why=str(failure))
+                        why = str(failure)
+                    if why != said:
+                        logger.warning("captures not seen" if why else "captures seen again", why=why)
+                        said = why
                     await self.sleep(CAPTURES_SECONDS)
 
         async def _look(self, connect: ConnectClient, watch: CaptureWatch) -> None:
@@ -266,6 +274,25 @@ def _watching_captures(worker: Worker) -> type[Service]:
                 await connect.restart(name, only_failed=True)
 
     return WatchingCaptures
+
+
+def _telling(worker: Worker) -> type[Service]:
+    """Every worker of the node tells: to an Alertmanager the same labels are the same alert."""
+
+    class Telling(Service):
+        async def on_start(self) -> None:
+            self.alertmanagers = Alertmanagers(worker.settings.alertmanager.urls)
+
+        @Service.task
+        async def _tell(self) -> None:
+            while not self.should_stop:
+                await self.sleep(1.0)
+                await self.alertmanagers.tell(() if worker.observer is None else worker.observer.firing, worker.clock.now_ms())
+
+        async def on_stop(self) -> None:
+            await self.alertmanagers.close()
+
+    return Telling
 
 
 def _serving(worker: Worker) -> type[Service]:
