@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 FIRING, RESOLVED = "firing", "resolved"
-CONFLICT, TIER_LAG, DEAD_LETTERS = "conflict", "tier_lag", "dead_letters"
+CONFLICT, TIER_LAG, DEAD_LETTERS, CAPTURE_FAILED = "conflict", "tier_lag", "dead_letters", "capture_failed"
 
 
 class Alert(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What is an alert: a tier that lags behind a source, a source of which records were put aside. One each, resolved by itself.
+"""What is an alert: a tier that lags behind a source, a source that is not captured or has dead letters. One each, resolved by itself.
 
 Pure. A source that is not known yet (the engine has just started) raises nothing until `GRACE_MS` have passed.
 """
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from sync_engine.model.alert import DEAD_LETTERS, FIRING, RESOLVED, TIER_LAG, Alert
+from sync_engine.model.alert import CAPTURE_FAILED, DEAD_LETTERS, FIRING, RESOLVED, TIER_LAG, Alert
 from sync_engine.model.declaration import Node
 from sync_engine.observe.lag import Lag
 
@@ -80,31 +80,45 @@ class LagWatch:
         )
 
 
-class LettersWatch:
-    """The alerts of one node about records that were put aside: one a department, and one for what is nobody's (source "")."""
+class SourceWatch:
+    """The alerts of one kind about the sources of one node; a source "" is whatever is no department's of this node."""
 
-    def __init__(self, node: Node, started_ms: int) -> None:
+    def __init__(self, node: Node, kind: str, severity: str, zh: str, en: str, started_ms: int) -> None:
+        """`zh` and `en` are the summaries, with {node} and {source}."""
         self._node = node
-        self._standing = Standing(DEAD_LETTERS, started_ms)
+        self._kind, self._severity, self._zh, self._en = kind, severity, zh, en
+        self._standing = Standing(kind, started_ms)
         self.recall = self._standing.recall
 
-    def judge(self, counts: Mapping[str, int], now_ms: int) -> list[Alert]:
-        """Alerts that begin or end now; `counts` = standing letters by source."""
+    def judge(self, wrong: Mapping[str, bool], now_ms: int) -> list[Alert]:
+        """Alerts that begin or end now; `wrong` = whether something is wrong, by source."""
         alerts: list[Alert] = []
-        for source, count in counts.items():
-            alert_id = f"{DEAD_LETTERS}/{self._node.name}/{source}"
-            alerts += self._standing.judge(alert_id, count > 0, lambda: self._firing(alert_id, source, now_ms), now_ms)  # noqa: B023  # called at once
+        for source, is_wrong in wrong.items():
+            alert_id = f"{self._kind}/{self._node.name}/{source}"
+            alerts += self._standing.judge(alert_id, is_wrong, lambda: self._firing(alert_id, source, now_ms), now_ms)  # noqa: B023  # called at once
         return alerts
 
     def _firing(self, alert_id: str, source: str, now_ms: int) -> Alert:
         return Alert(
             alert_id,
-            DEAD_LETTERS,
+            self._kind,
             FIRING,
-            "warning",
+            self._severity,
             self._node.name,
             {"source": source, "tier": self._node.tier, "node": self._node.name},
-            f"死信: {self._node.title.zh} 搁置了 {source or '非本节点来源'} 的记录",
-            f"{self._node.title.en} has put aside records of {source or 'no source of its own'}",
+            self._zh.format(node=self._node.title.zh, source=source or "非本节点来源"),
+            self._en.format(node=self._node.title.en, source=source or "no source of its own"),
             now_ms,
         )
+
+
+def letters_watch(node: Node, started_ms: int) -> SourceWatch:
+    """Records were put aside, and neither put back nor given up."""
+    zh, en = "死信: {node} 搁置了 {source} 的记录", "{node} has put aside records of {source}"
+    return SourceWatch(node, DEAD_LETTERS, "warning", zh, en, started_ms)
+
+
+def captures_watch(node: Node, started_ms: int) -> SourceWatch:
+    """A connector or a task of it is FAILED, though the node has it started again and again."""
+    zh, en = "采集失败: {node} 的 {source}", "{node} captures {source} no more: a task has failed"
+    return SourceWatch(node, CAPTURE_FAILED, "critical", zh, en, started_ms)

@@ -4,7 +4,7 @@ It loses nothing when it stops: watermarks come again with the next beat. The su
 broker, and progress is what the groups have committed, so any number of worker processes of the node may share the work.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -22,7 +22,7 @@ from sync_engine.observe.cuts import CLAIM, GOLDEN, Cuts
 from sync_engine.observe.lag import Lag, Seen, first_blocked, lag_of
 from sync_engine.observe.letters import ELSEWHERE, Letters
 from sync_engine.observe.sweeps import Sweeps
-from sync_engine.observe.watch import LagWatch, LettersWatch
+from sync_engine.observe.watch import LagWatch, captures_watch, letters_watch
 from sync_engine.runtime.exporter import Metrics
 from sync_engine.runtime.log import TopicPartition
 from sync_engine.topology import Hops
@@ -56,8 +56,12 @@ class Observer:
         clock: Clock,
         metrics: Metrics,
         incomplete: Callable[[str], int],
+        failed: Callable[[], Collection[str] | None] = lambda: None,
     ) -> None:
-        """`incomplete(place)` = records parked before a place; what was put aside is counted here."""
+        """`incomplete(place)` = records parked before a place; what was put aside is counted here.
+
+        `failed()` = departments whose capture has failed for long, None while nobody has looked.
+        """
         self._declarations = declarations
         self._node = declarations.nodes[node]
         self._hops = Hops(declarations, node)
@@ -75,7 +79,9 @@ class Observer:
         captured = {names.cdc(each, source.table): each.id for each in declarations.departments_of(node) for source in each.sources}
         self._letters = Letters(captured)
         self._watch = LagWatch(self._node, clock.now_ms())
-        self._letters_watch = LettersWatch(self._node, clock.now_ms())
+        self._letters_watch = letters_watch(self._node, clock.now_ms())
+        self._captures_watch = captures_watch(self._node, clock.now_ms())
+        self._failed = failed
         self._counted = (*sorted({*captured.values()}), ELSEWHERE)
         self._firing: dict[str, Alert] = {}
         self._objective = min(declarations.lag_objectives.values())
@@ -178,6 +184,7 @@ class Observer:
             self._firing.pop(alert.id, None)
         self._watch.recall(alert)
         self._letters_watch.recall(alert)
+        self._captures_watch.recall(alert)
         for kind in {alert.kind, *(other.kind for other in self._firing.values())}:
             self._metrics.alerts(kind, sum(other.kind == kind for other in self._firing.values()))
 
@@ -191,11 +198,15 @@ class Observer:
         standing = {source: self._letters.count(source) for source in self._counted}
         for source, count in standing.items():
             self._metrics.letters(source, count)
+        failed = self._failed()
+        captures = {} if failed is None else {each.id: each.id in failed for each in self._declarations.departments_of(self._node.name)}
+        alerts = (
+            *self._watch.judge(judged, now_ms),
+            *self._letters_watch.judge({source: count > 0 for source, count in standing.items()}, now_ms),
+            *self._captures_watch.judge(captures, now_ms),
+        )
         topic = names.alert(self._node.name)
-        return [
-            Emit(topic, alert.id.encode(), self._codec.encode("sync.wire.Alert", alert.datum()))
-            for alert in (*self._watch.judge(judged, now_ms), *self._letters_watch.judge(standing, now_ms))
-        ]
+        return [Emit(topic, alert.id.encode(), self._codec.encode("sync.wire.Alert", alert.datum())) for alert in alerts]
 
     def lags_of(self, source: str, now_ms: int) -> list[Lag]:
         """The lag of a department at every place of this node, in flow order."""

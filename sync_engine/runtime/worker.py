@@ -64,6 +64,8 @@ class Worker:
         generation = self.settings.generation(self.node)
         self.stages: list[Stage] = list(stages_of(self.declarations, self.node, generation, self.new_codec, self._watermark))
         self.lanes: list[Lane] = []
+        self.failed_captures: frozenset[str] | None = None
+        """Departments whose capture has been started again in vain; None while nobody has looked."""
         self._connectors = {each.connector: each.id for each in self.declarations.departments_of(self.node)}
 
     def new_codec(self) -> Codec:
@@ -236,7 +238,16 @@ def _observing(worker: Worker) -> type[Service]:
 
 def _make_observer(worker: Worker) -> Observer:
     tail = KafkaTail(worker.settings.kafka.bootstrap, f"{worker.node}.observe", client=worker._client)
-    observer = Observer(worker.declarations, worker.node, tail, worker.new_codec(), worker.clock, worker.metrics, worker.incomplete)
+    observer = Observer(
+        worker.declarations,
+        worker.node,
+        tail,
+        worker.new_codec(),
+        worker.clock,
+        worker.metrics,
+        worker.incomplete,
+        lambda: worker.failed_captures,
+    )
     tail.start(observer.topics, from_beginning=observer.from_beginning.__contains__)
     return observer
 
@@ -267,6 +278,8 @@ def _watching_captures(worker: Worker) -> type[Service]:
             failed = {name: each for name, each in status.items() if each is not None and "FAILED" in each.states}
             for name, source in worker._connectors.items():
                 worker.metrics.capture(source, name in failed)
+            # Once is weather: the restart that follows at once mends it.
+            worker.failed_captures = frozenset(worker._connectors[name] for name in failed if watch.tries(name) > 1)
             for name in watch.judge(failed, worker.clock.now_ms()):
                 # The kind of the failure alone: its text may hold a row.
                 kind = (failed[name].cause or "no trace").partition(":")[0]

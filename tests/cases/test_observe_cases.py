@@ -36,6 +36,7 @@ STEP = {
     "parked": ANY,
     "dead": Named(ANY),
     "cleared": [ANY],
+    "failed": [ANY],
     "turns": ANY,
     "watermarks": Named(Named(ANY)),
     "lag": Named(Named([ANY])),
@@ -113,12 +114,15 @@ class World:
     def __init__(self, node: str) -> None:
         self.node, self.tail, self.clock = node, FakeTail(), HandClock(BEGAN_MS)
         self.parked = 0
+        self.failed: list[str] | None = None
         self.alerts: list[str] = []
         self._restart()
 
     def _restart(self) -> None:
         self.metrics = Metrics(self.node)
-        self.observer = Observer(declarations(), self.node, self.tail, codec(), self.clock, self.metrics, self._incomplete)
+        self.observer = Observer(
+            declarations(), self.node, self.tail, codec(), self.clock, self.metrics, self._incomplete, lambda: self.failed
+        )
         self.tail.start(self.observer)
 
     def _incomplete(self, place: str) -> int:
@@ -132,6 +136,7 @@ class World:
         if "restart" in step:
             self._restart()
         self.parked = step.get("parked", self.parked)
+        self.failed = step.get("failed", self.failed)
         for place, end in step.get("ends", {}).items():
             self.tail.ended[self._topic(place)] = end
         for stage, places in step.get("read", {}).items():
@@ -185,5 +190,5 @@ def alert_of(value: bytes | None) -> str:
     assert value is not None
     datum = codec().decode(value)[1]
     source = datum["labels"]["source"] or "elsewhere"
-    about = f" at {datum['labels']['hop']}" if datum["kind"] == TIER_LAG else " dead letters"
+    about = f" at {datum['labels']['hop']}" if datum["kind"] == TIER_LAG else f" {datum['kind'].replace('_', ' ')}"
     return f"firing {source}{about}" if datum["status"] == "firing" else f"resolved {source}{about if datum['kind'] != TIER_LAG else ''}"
