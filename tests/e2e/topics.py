@@ -51,6 +51,8 @@ class TopicReader:
             for message in consumer.consume(5_000, 0.05):
                 if message.error() is None:
                     records.append(_record(message))
+                    # Also behind an end that was reported before, while another partition is still read: it must not come again.
+                    self._next[message.partition()] = message.offset() + 1
                 elif message.error().code() == ck.KafkaError._PARTITION_EOF:
                     open_partitions.discard(message.partition())
                     self._next[message.partition()] = message.offset()
