@@ -1,7 +1,7 @@
 """`sync-engine dead list|show|retry|discard`: what was put aside, and what becomes of it."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -114,18 +114,10 @@ def _chosen(
         standing = dead_letters.standing()
     if missing := sorted({*letters} - {each.id for each in standing}):
         raise fail("nothing was done", f"no such dead letter stands: {', '.join(missing)}", "sync-engine dead list", NOT_FOUND)
-    topics = None
-    if source is not None:
-        department = declarations.departments[source]
-        topics = {names.cdc(department, each.table) for each in department.sources}
-
-    def wanted() -> "Iterator[Letter]":
-        for each in standing:
-            of_source = topics is None or each.id.split("/")[0] in topics
-            if of_source and reason in (None, each.reason) and (not letters or each.id in letters):
-                yield each
-
-    return dead_letters, list(wanted())
+    department = None if source is None else declarations.departments[source]
+    topics = None if department is None else {names.cdc(department, each.table) for each in department.sources}
+    chosen = [each for each in standing if topics is None or each.id.split("/")[0] in topics]
+    return dead_letters, [each for each in chosen if reason in (None, each.reason) and (not letters or each.id in letters)]
 
 
 def _time(at_ms: int) -> str:
