@@ -16,6 +16,7 @@ from sync_engine.model.declaration import (
     ItemMapping,
     Source,
     Subscriber,
+    TableTarget,
     TopicFamily,
 )
 
@@ -217,7 +218,42 @@ def _subscriber_areas(declarations: Declarations) -> Iterator[Fault]:
             yield Fault(subscriber_file(subscriber), "demand.area", message)
 
 
-# A subscriber that is a table of a database comes with its own rule here: never one of the captured tables.
+def _targets(declarations: Declarations) -> Iterator[Fault]:
+    """A subscriber declares what its kind needs, and nothing of another kind; no two write to one place."""
+    seen: dict[tuple[str, str], str] = {}
+    for subscriber in declarations.subscribers.values():
+        file, parts = subscriber_file(subscriber), {"topic": subscriber.topic, "table": subscriber.table}
+        for kind, part in parts.items():
+            if part is None and subscriber.kind == kind:
+                yield Fault(file, kind, f"missing: a subscriber of kind {kind} says which")
+            if part is not None and subscriber.kind not in ("", kind):
+                yield Fault(file, kind, f"only a subscriber of kind {kind} has one, not a {subscriber.kind}")
+            if part is not None and part.name:
+                other = seen.setdefault((subscriber.settings, f"{kind} {part.name}"), subscriber.id)
+                if other != subscriber.id:
+                    yield Fault(file, f"{kind}.name", f"{part.name} is {other}'s already")
+        for node in declarations.nodes if subscriber.topic else ():
+            if subscriber.topic and subscriber.topic.name.startswith(f"{node}."):
+                yield Fault(file, "topic.name", f'"{node}." begins the names of that node\'s own topics')
+        if subscriber.table:
+            for path, message, allowed in _columns(subscriber.table, subscriber.items):
+                yield Fault(file, path, message, allowed)
+
+
+def _columns(table: TableTarget, items: tuple[str, ...]) -> Iterator[Finding]:
+    for item in table.columns:
+        if items and item not in items:
+            yield f"table.columns.{item}", "is not in the demand", items
+    if missing := [item for item in items if item not in table.columns]:
+        yield "table.columns", f"no column for {', '.join(missing)}", ()
+    used = {"key": table.key, "version": table.version, "state": table.state, "moved_to": table.moved_to, "statuses": table.statuses}
+    used |= {f"columns.{item}": column for item, column in table.columns.items()}
+    first: dict[str, str] = {}
+    for path, column in used.items():
+        # Column names are not told apart by case everywhere.
+        if column and first.setdefault(column.lower(), path) != path:
+            yield f"table.{path}", f'"{column}" is the column of {first[column.lower()]} already', ()
+
 
 # --- topics ---------------------------------------------------------------------------------------------------------------------
 
@@ -263,6 +299,7 @@ RULES: Iterable[Callable[[Declarations], Iterator[Fault]]] = (
     _mappings,
     _captured_once,
     _subscriber_areas,
+    _targets,
     _families,
     _partitions,
 )

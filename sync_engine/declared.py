@@ -202,4 +202,6 @@ def _subscriber(path: PurePosixPath, data: Mapping[str, Any]) -> Subscriber:
         demand["entity"],
         demand["area"],
         demand["items"],
+        data["topic"],
+        data["table"],
     )

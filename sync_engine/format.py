@@ -13,6 +13,7 @@ from fastavro.schema import SchemaParseException, UnknownType
 from sync_engine.model.declaration import (
     ITEM_TYPES,
     KEY_TYPES,
+    SUBSCRIBER_KINDS,
     TIERS,
     AuthorityRule,
     CodeTable,
@@ -23,8 +24,10 @@ from sync_engine.model.declaration import (
     ItemMapping,
     Node,
     RowMapping,
+    TableTarget,
     Title,
     TopicFamily,
+    TopicTarget,
 )
 from sync_engine.shape import (
     NAME_PATTERN,
@@ -53,6 +56,7 @@ OWN_NAME = Text(NAME_PATTERN, _NAME_MEANS, reserved=("scope", "steward"))
 _COLUMN = r"[A-Za-z_][A-Za-z0-9_]*"
 COLUMN = Text(_COLUMN, "a column of A-Z, a-z, 0-9 and _")
 TABLE = Text(rf"{_COLUMN}\.{_COLUMN}", "a table as schema.table of A-Z, a-z, 0-9 and _")
+TOPIC_NAME = Text(r"[A-Za-z0-9._-]{1,249}", "a topic's name of A-Z, a-z, 0-9, full stop, _ and -")
 REGION = Text(r"[0-9]{6}", "a region code of six digits (GB/T 2260)")
 RULE = Text(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", "a rule's name of letters, digits and -")
 TEXT = Text()
@@ -140,8 +144,23 @@ SOURCE = Record(
 SUBSCRIBER = Record(
     dict,
     Field("title", TITLE),
-    Field("kind", one_of("webhook")),
+    Field("kind", one_of(*SUBSCRIBER_KINDS)),
     Field("settings", NAME),
+    Field("topic", Record(TopicTarget, Field("name", TOPIC_NAME), Field("partitions", Whole(1, 1_000))), None),
+    Field(
+        "table",
+        Record(
+            TableTarget,
+            Field("name", TABLE),
+            Field("key", COLUMN),
+            Field("version", COLUMN),
+            Field("state", COLUMN),
+            Field("moved_to", COLUMN, None),
+            Field("statuses", COLUMN, None),
+            Field("columns", MapOf(NAME, COLUMN)),
+        ),
+        None,
+    ),
     Field("demand", Record(dict, Field("entity", Ref("entity")), Field("area", REGION), Field("items", ListOf(ITEM_REF)))),
 )
 

@@ -76,6 +76,26 @@ class SecretText:
         return Secret(raw) if isinstance(raw, str) and raw else place.refuse("must be text, and not empty")
 
 
+DATABASE_SCHEMES = ("postgresql", "mariadb", "mysql")
+
+
+@dataclass(frozen=True)
+class DatabaseUrl(SecretText):
+    """The address of a database, as a secret: it holds a password."""
+
+    def read(self, raw: Any, place: Place) -> Any:
+        parts = urlsplit(raw) if isinstance(raw, str) else None
+        try:
+            given = parts is not None and parts.scheme in DATABASE_SCHEMES and parts.hostname and parts.path.strip("/") and parts.port != 0
+        except ValueError:
+            given = False
+        if not given:
+            return place.refuse(
+                "is not the address of a database", tuple(f"{name}://user:password@host:port/name" for name in DATABASE_SCHEMES)
+            )
+        return Secret(raw)
+
+
 @dataclass(frozen=True)
 class SecretTexts:
     """A list of secrets. Not ListOf: its messages show values."""

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sync_engine.fault import Fault, Invalid
-from sync_engine.setting_kinds import Address, ConnectReference, Options, PathText, Secret, SecretText, SecretTexts, Url
+from sync_engine.setting_kinds import Address, ConnectReference, DatabaseUrl, Options, PathText, Secret, SecretText, SecretTexts, Url
 from sync_engine.shape import NAME_PATTERN, REFUSED, REQUIRED, Kind, ListOf, Number, Place, Text, Whole
 
 ENV_PREFIX = "SYNC_ENGINE__"
@@ -94,8 +94,14 @@ class DatabaseSettings:
 
 @dataclass(frozen=True)
 class SubscriberSettings:
-    url: str
-    secrets: tuple[Secret, ...]
+    """What a subscriber's kind does not need is None or empty; `check` tells what is missing or too much."""
+
+    url: str | None = None
+    secrets: tuple[Secret, ...] = ()
+    bootstrap: str | None = None
+    """None: the engine's own brokers, with its own options."""
+    options: Mapping[str, str | Secret] = field(default_factory=dict)
+    database_url: Secret | None = None
 
 
 @dataclass(frozen=True)
@@ -191,8 +197,17 @@ TABLE: tuple[Setting, ...] = (
     Setting(
         "databases.*.connect_password", ConnectReference(), None, "", "What stands in the connector's configuration: ${file:PATH:KEY}."
     ),
-    Setting("subscribers.*.url", HTTP, REQUIRED, "", "Where the subscriber's webhooks go."),
-    Setting("subscribers.*.secrets", SecretTexts(), REQUIRED, "", "whsec_…; signs with every one, so that a receiver may change over."),
+    Setting("subscribers.*.url", HTTP, None, "", "Kind webhook, needed: where the webhooks go."),
+    Setting(
+        "subscribers.*.secrets",
+        SecretTexts(),
+        (),
+        "",
+        "Kind webhook, needed: whsec_…; signs with every one, so that a receiver may change over.",
+    ),
+    Setting("subscribers.*.bootstrap", WORD, None, "host:port,…", "Kind topic: the subscriber's brokers; none: the engine's own."),
+    Setting("subscribers.*.options", Options(), {}, "", "Kind topic, with bootstrap: options of librdkafka for those brokers."),
+    Setting("subscribers.*.database_url", DatabaseUrl(), None, "", "Kind table, needed: postgresql://, mariadb:// or mysql://."),
 )
 
 # --- reading --------------------------------------------------------------------------------------------------------------------

@@ -49,3 +49,9 @@ def stack(_servers: LocalStack) -> LocalStack:
     """All servers; the same broker as `broker`."""
     _servers.add(*STACK)
     return _servers
+
+
+@pytest.fixture(scope="session")
+def postgres(_servers: LocalStack) -> str:
+    """The address of a PostgreSQL server."""
+    return _servers.add("postgres").postgres

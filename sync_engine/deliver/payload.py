@@ -1,5 +1,7 @@
-"""What a subscriber is sent of a golden record: a CloudEvents 1.0.2 structured event that is a Standard Webhooks 1.0.0 payload too.
+"""What a subscriber is sent of a golden record, by its kind: the bytes that are parked and handed to its target.
 
+webhook: a CloudEvents 1.0.2 structured event that is a Standard Webhooks 1.0.0 payload too. topic: framed Avro, `sync.<entity>.Delivery`.
+table: a row as JSON, of which the columns are the declared ones.
 Only the items of its demand, only records of its area, and that a record has left the area: golden says so in every later version, the
 stage sends it once. The id depends on subscriber, key and version alone, so every retry carries the same one.
 """
@@ -10,15 +12,21 @@ from typing import Any
 
 import msgspec
 
-from sync_engine.model.declaration import Subscriber, area_of
-from sync_engine.model.golden import LIVE, MOVED, UNCONFIRMED, WITHDRAWN, Golden
+from sync_engine.model.claim import Value
+from sync_engine.model.declaration import TOPIC, Subscriber, TableTarget, area_of
+from sync_engine.model.golden import LEFT, LIVE, MOVED, UNCONFIRMED, WITHDRAWN, Golden
+from sync_engine.model.stage import Codec
 
 EVENTS = {LIVE: "updated", UNCONFIRMED: "updated", WITHDRAWN: "withdrawn", MOVED: "moved"}
-LEFT = "left"
 
 
-class _Kind(msgspec.Struct):
-    type: str
+class Row(msgspec.Struct, frozen=True):
+    """One row of a subscriber's table: what is parked of it, and what its writer reads."""
+
+    key: str
+    version: int
+    columns: dict[str, Value]
+    """Every declared column but those of key and version. What the record does not say is null."""
 
 
 def event_of(subscriber: Subscriber, golden: Golden) -> str | None:
@@ -38,11 +46,6 @@ def left_at(subscriber: Subscriber, golden: Golden) -> int:
     return max((version for region, version in golden.left.items() if region.startswith(area)), default=0)
 
 
-def says_left(body: bytes) -> bool:
-    """Whether these bytes, made by `body_of`, say that a record has left."""
-    return msgspec.json.decode(body, type=_Kind).type.endswith(f".{LEFT}")
-
-
 def _is_in_area(subscriber: Subscriber, golden: Golden) -> bool:
     region = golden.content.jurisdiction
     return region is not None and region.startswith(area_of(subscriber.area))
@@ -54,8 +57,52 @@ def webhook_id(subscriber: Subscriber, golden: Golden) -> str:
     return f"msg_{blake2b(text.encode(), digest_size=16).hexdigest()}"
 
 
-def body_of(subscriber: Subscriber, golden: Golden, event: str) -> bytes:
-    """The bytes that are signed and sent. A record that has left carries no items."""
+def body_of(subscriber: Subscriber, golden: Golden, event: str, codec: Codec) -> bytes:
+    """The bytes that are parked and sent. A record that has left carries no items. `codec` = for Avro only."""
+    if subscriber.kind == TOPIC:
+        return codec.encode(f"sync.{subscriber.entity}.Delivery", _delivery(subscriber, golden, event))
+    if subscriber.table is not None:
+        return msgspec.json.encode(_row(subscriber.table, subscriber, golden, event))
+    return _cloud_event(subscriber, golden, event)
+
+
+def _said(subscriber: Subscriber, golden: Golden, event: str) -> list[tuple[str, str, Value]]:
+    """(item, status, value) of what the subscriber may know."""
+    return [each for each in golden.content.items if event != LEFT and each[0] in subscriber.items]
+
+
+def _state(golden: Golden, event: str) -> str:
+    return LEFT if event == LEFT else golden.content.life_cycle
+
+
+def _delivery(subscriber: Subscriber, golden: Golden, event: str) -> dict[str, Any]:
+    said = _said(subscriber, golden, event)
+    return {
+        "webhook_id": webhook_id(subscriber, golden),
+        "version": golden.version,
+        "state": _state(golden, event),
+        "moved_to": golden.content.moved_to,
+        "items": {item: value for item, _, value in said},
+        "statuses": {item: status for item, status, _ in said},
+        "sources": {item: golden.sources[item] for item, _, _ in said if item in golden.sources},
+        "effective_ms": golden.effective_ms,
+    }
+
+
+def _row(table: TableTarget, subscriber: Subscriber, golden: Golden, event: str) -> Row:
+    """A record that ended or left keeps its row, without values: a deleted row would forget the version that guards it."""
+    said = _said(subscriber, golden, event)
+    columns: dict[str, Value] = dict.fromkeys(table.columns.values())
+    columns |= {table.columns[item]: value for item, _, value in said if item in table.columns}
+    columns[table.state] = _state(golden, event)
+    if table.moved_to is not None:
+        columns[table.moved_to] = golden.content.moved_to
+    if table.statuses is not None:
+        columns[table.statuses] = msgspec.json.encode({item: status for item, status, _ in said}).decode()
+    return Row(golden.content.key, golden.version, columns)
+
+
+def _cloud_event(subscriber: Subscriber, golden: Golden, event: str) -> bytes:
     content = golden.content
     items = {
         item: {"value": value, "status": status} for item, status, value in content.items if event != LEFT and item in subscriber.items

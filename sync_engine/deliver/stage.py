@@ -12,10 +12,11 @@ from itertools import islice
 
 import msgspec
 
-from sync_engine.deliver.payload import body_of, event_of, left_at, says_left, webhook_id
+from sync_engine.deliver.payload import body_of, event_of, left_at, webhook_id
 from sync_engine.model import names
 from sync_engine.model.avro import golden_of_datum
 from sync_engine.model.declaration import Subscriber
+from sync_engine.model.golden import LEFT
 from sync_engine.model.outcome import DeadLetter, Emit, Reason
 from sync_engine.model.record import Record
 from sync_engine.model.stage import Answer, Codec, Output, Request, Undecodable, View
@@ -44,6 +45,8 @@ class Parked(msgspec.Struct, array_like=True, gc=False):
     why: str = ""
     logged: bool = False
     """Whether the parked topic has it, so that a null must follow when it is done."""
+    left: bool = False
+    """Whether the body says that the record has left."""
 
 
 class Waiting:
@@ -68,7 +71,7 @@ class DeliverStage:
         self._receipt_topic = names.receipt(subscriber.node)
         self.changelogs = (self._parked_topic,)
         self.state_type: type | None = Parked
-        self._subscriber = subscriber
+        self.subscriber = self._subscriber = subscriber
         self._codec = codec
         self._waiting: dict[int, Waiting] = {}
         self._failures = 0
@@ -111,7 +114,8 @@ class DeliverStage:
             return [DeadLetter(Reason.BUG, "a golden log went back in version")] if before.version > golden.version else ()
         if before is not None and not before.body and 0 < left_at(self._subscriber, golden) <= before.version:
             return ()
-        parked = Parked(webhook_id(self._subscriber, golden), golden.version, body_of(self._subscriber, golden, event), golden.effective_ms)
+        body = body_of(self._subscriber, golden, event, self._codec)
+        parked = Parked(webhook_id(self._subscriber, golden), golden.version, body, golden.effective_ms, left=event == LEFT)
         if before is not None:
             parked = msgspec.structs.replace(
                 parked, attempts=before.attempts, first_failed_ms=before.first_failed_ms, due_ms=before.due_ms, logged=before.logged
@@ -197,8 +201,8 @@ class DeliverStage:
 
     def _done(self, key: bytes, partition: int, parked: Parked, view: View) -> list[Emit]:
         """Nothing is kept of what is acknowledged, but that the record has left: each later version says it again."""
-        if says_left(parked.body):
-            told = Parked(parked.webhook_id, parked.version, b"", parked.effective_ms, logged=True)
+        if parked.left:
+            told = Parked(parked.webhook_id, parked.version, b"", parked.effective_ms, logged=True, left=True)
             view.put(key, told)
             return [self._emit_parked(key, partition, told)]
         view.put(key, None)
@@ -221,6 +225,7 @@ class DeliverStage:
             "first_failed_ms": parked.first_failed_ms,
             "due_ms": parked.due_ms,
             "why": parked.why,
+            "left": parked.left,
         }
         return Emit(self._parked_topic, key, self._codec.encode("sync.wire.Parked", datum), partition)
 
@@ -256,5 +261,6 @@ class DeliverStage:
                 datum["due_ms"],
                 datum["why"],
                 True,
+                datum["left"],
             ),
         )

@@ -13,7 +13,7 @@ from fastavro.types import Schema
 
 from sync_engine.model.claim import Claim, Kind, Value
 from sync_engine.model.declaration import EntityType, Item
-from sync_engine.model.golden import CONFIRMED, LIFE_CYCLES, STATUSES, WITHHELD, Content, Golden
+from sync_engine.model.golden import CONFIRMED, LEFT, LIFE_CYCLES, STATUSES, WITHHELD, Content, Golden
 
 Datum = dict[str, Any]
 """A decoded Avro record: untyped at this edge only."""
@@ -104,6 +104,33 @@ def golden_schema(entity: EntityType) -> Datum:
                 {"name": "left", "type": {"type": "map", "values": "long"}, "default": {}},
             ],
             f"The golden record of a {entity.title.en} ({entity.title.zh}).",
+        ),
+    }
+
+
+def delivery_schema(entity: EntityType) -> Datum:
+    """Schema of what a subscriber's topic gets. Items that it did not ask for are null and stand in no status."""
+    status = {"type": "enum", "name": "Status", "symbols": list(STATUSES)}
+    return {
+        "namespace": f"sync.{entity.entity}",
+        **_record(
+            "Delivery",
+            [
+                {"name": "webhook_id", "type": "string", "doc": "The idempotency id, the same over all retries."},
+                {"name": "version", "type": "long", "doc": "Rises with every change; a smaller one than you have is old: ignore it."},
+                {"name": "state", "type": {"type": "enum", "name": "State", "symbols": [*LIFE_CYCLES, LEFT]}},
+                _optional("moved_to", "string"),
+                {"name": "items", "type": _items(entity)},
+                {
+                    "name": "statuses",
+                    "type": {"type": "map", "values": status},
+                    "default": {},
+                    "doc": "Of every item that is told; a null item that stands here is known to be empty or withheld.",
+                },
+                {"name": "sources", "type": {"type": "map", "values": "string"}, "default": {}},
+                {"name": "effective_ms", "type": "long"},
+            ],
+            f"What a subscriber is told of a {entity.title.en} ({entity.title.zh}).",
         ),
     }
 

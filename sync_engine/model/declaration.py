@@ -6,6 +6,9 @@ from functools import cached_property
 
 ITEM_TYPES = ("string", "code", "date", "region", "integer", "boolean", "decimal")
 KEY_TYPES = ("resident_id", "uscc", "string")
+WEBHOOK, TOPIC, TABLE = "webhook", "topic", "table"
+SUBSCRIBER_KINDS = (WEBHOOK, TOPIC, TABLE)
+"""What a subscriber is reached by."""
 TIERS = ("county", "city", "province")
 
 
@@ -187,6 +190,31 @@ class Demand:
 
 
 @dataclass(frozen=True)
+class TopicTarget:
+    """A Kafka topic that a subscriber reads; on our brokers or on its own."""
+
+    name: str
+    partitions: int
+
+
+@dataclass(frozen=True)
+class TableTarget:
+    """A table in a subscriber's database, one row a record. The receiver makes it, with `key` as its primary key."""
+
+    name: str
+    """schema.table"""
+    key: str
+    version: str
+    """The column that guards: a row is overwritten by a greater version only."""
+    state: str
+    columns: Map[str, str]
+    """Item -> column."""
+    moved_to: str | None = None
+    statuses: str | None = None
+    """The column of the items' statuses, as JSON text."""
+
+
+@dataclass(frozen=True)
 class Subscriber:
     name: str
     node: str
@@ -196,6 +224,8 @@ class Subscriber:
     entity: str
     area: str
     items: tuple[str, ...]
+    topic: TopicTarget | None = None
+    table: TableTarget | None = None
 
     @property
     def id(self) -> str:

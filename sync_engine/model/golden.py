@@ -8,6 +8,8 @@ from sync_engine.model.claim import Value
 
 LIVE, WITHDRAWN, MOVED, UNCONFIRMED = "live", "withdrawn", "moved", "unconfirmed"
 LIFE_CYCLES = (LIVE, WITHDRAWN, MOVED, UNCONFIRMED)
+LEFT = "left"
+"""What a subscriber is told in place of a life-cycle: the record has left its area."""
 
 CONFIRMED, FALLBACK, WITHHELD, UNVERIFIED = "confirmed", "fallback", "withheld", "unverified"
 STATUSES = (CONFIRMED, FALLBACK, WITHHELD, UNVERIFIED)

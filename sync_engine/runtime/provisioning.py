@@ -5,7 +5,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sync_engine.model.declaration import Declarations, Department
 from sync_engine.provision.connector import Capture, Database, connector_config
@@ -33,15 +33,28 @@ from sync_engine.settings import Settings
 
 
 def apply_topics(declarations: Declarations, settings: Settings, nodes: Iterable[str]) -> int:
-    """Create the nodes' topics that do not exist. Returns how many there are to be. Raises TopicMismatch, WorldFailure."""
+    """Create the nodes' topics that do not exist. Returns how many there are to be. Raises TopicMismatch, WorldFailure.
+
+    A subscriber's own topic is made on our brokers only: on a foreign cluster it is the owner's to make.
+    """
+    nodes = tuple(nodes)
     topics = [topic for node in nodes for topic in topics_of(declarations, node)]
     create_topics(
         settings.kafka.bootstrap,
-        [(topic.name, topic.partitions, topic.config) for topic in topics],
+        [(topic.name, topic.partitions, topic.config) for topic in topics] + _subscribers_topics(declarations, settings, nodes),
         replication=settings.kafka.replication,
         client=settings.kafka.client,
     )
     return len(topics)
+
+
+def _subscribers_topics(declarations: Declarations, settings: Settings, nodes: Iterable[str]) -> list[tuple[str, int, Mapping[str, str]]]:
+    found: list[tuple[str, int, Mapping[str, str]]] = []
+    for subscriber in (one for node in nodes for one in declarations.subscribers_of(node)):
+        installed = settings.subscribers.get(subscriber.settings)
+        if subscriber.topic is not None and (installed is None or installed.bootstrap is None):
+            found.append((subscriber.topic.name, subscriber.topic.partitions, {"cleanup.policy": "compact"}))
+    return found
 
 
 def apply_schemas(declarations: Declarations, settings: Settings) -> int:

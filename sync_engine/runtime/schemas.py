@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
 
-from sync_engine.model.avro import Datum, claim_of_datum, claim_schema, decoder, encoder, golden_schema
+from sync_engine.model.avro import Datum, claim_of_datum, claim_schema, decoder, delivery_schema, encoder, golden_schema
 from sync_engine.model.avro_fast import OtherLayout, ReadClaim, claim_reader, claim_writer, golden_writer
 from sync_engine.model.claim import Claim
 from sync_engine.model.declaration import Declarations
@@ -139,4 +139,5 @@ def all_schemas(declarations: Declarations, directory: Path | None = None) -> di
     for entity in declarations.entities.values():
         schemas[f"sync.{entity.entity}.Claim"] = claim_schema(entity)
         schemas[f"sync.{entity.entity}.Golden"] = golden_schema(entity)
+        schemas[f"sync.{entity.entity}.Delivery"] = delivery_schema(entity)
     return schemas

@@ -19,7 +19,7 @@ from mode import Service
 from sync_engine.case.stage import CaseStage
 from sync_engine.deliver.stage import DeliverStage
 from sync_engine.model import names
-from sync_engine.model.declaration import Declarations
+from sync_engine.model.declaration import WEBHOOK, Declarations, Subscriber
 from sync_engine.model.stage import Answer, Codec, Request, Stage
 from sync_engine.observe.captures import CaptureWatch
 from sync_engine.runtime.alertmanager import Alertmanagers
@@ -29,14 +29,17 @@ from sync_engine.runtime.exporter import Metrics
 from sync_engine.runtime.kafka import KafkaLog
 from sync_engine.runtime.lane import Lane
 from sync_engine.runtime.log import WorldFailure
-from sync_engine.runtime.loop import BatchLoop
+from sync_engine.runtime.loop import BatchLoop, Perform
 from sync_engine.runtime.observer import Observer
-from sync_engine.runtime.push import PushResult, WebhookPusher
+from sync_engine.runtime.push import WebhookPusher
 from sync_engine.runtime.reads import Reads
 from sync_engine.runtime.registry import SchemaRegistry
 from sync_engine.runtime.schemas import AvroCodec, all_schemas
 from sync_engine.runtime.store import RocksStore, Store
+from sync_engine.runtime.table_target import TableWriter
 from sync_engine.runtime.tail import KafkaTail
+from sync_engine.runtime.target import Target, WebhookTarget
+from sync_engine.runtime.topic_target import TopicWriter
 from sync_engine.runtime.views import Views
 from sync_engine.settings import Settings
 from sync_engine.topology import group_of, stages_of
@@ -66,6 +69,7 @@ class Worker:
         self.lanes: list[Lane] = []
         self.failed_captures: frozenset[str] | None = None
         """Departments whose capture has been started again in vain; None while nobody has looked."""
+        self.targets: dict[str, Target] = {}
         self._connectors = {each.connector: each.id for each in self.declarations.departments_of(self.node)}
 
     def new_codec(self) -> Codec:
@@ -139,13 +143,7 @@ class Worker:
             company_seconds=settings.worker.quiet_wait_ms / 1000,
             client=self._client,
         )
-        perform = None
-        if isinstance(stage, DeliverStage):
-            running = lane.loop
-
-            def perform(requests: Sequence[Request]) -> Sequence[Answer]:
-                return asyncio.run_coroutine_threadsafe(self._push_all(requests), running).result()
-
+        perform = self._delivering(stage.subscriber, lane.loop) if isinstance(stage, DeliverStage) else None
         return BatchLoop(
             self.node,
             stage,
@@ -164,24 +162,46 @@ class Worker:
         path.mkdir(parents=True, exist_ok=True)
         return RocksStore(path)
 
-    # --- pushes ---
+    # --- deliveries ---
 
-    async def _push_all(self, requests: Sequence[Request]) -> Sequence[Answer]:
-        return await asyncio.gather(*(self._push(request) for request in requests))
+    def _delivering(self, subscriber: Subscriber, running: asyncio.AbstractEventLoop) -> Perform:
+        target = self.targets.get(subscriber.id)
+        if target is None:
+            target = self.targets[subscriber.id] = self._target(subscriber, running)
+        if subscriber.kind == WEBHOOK:
+            return target.deliver  # tells of each attempt by itself
 
-    async def _push(self, request: Request) -> Answer:
-        target = self.settings.subscribers[request.subscriber]
-        began = time.monotonic()
-        result: PushResult = await self._pusher.push(
-            target.url,
-            [secret.reveal() for secret in target.secrets],
-            request.webhook_id,
-            self.clock.now_ms() // 1000,
-            request.body,
-            timeout_seconds=request.timeout_seconds,
-        )
-        self.metrics.delivered(request.subscriber, result.acknowledged, time.monotonic() - began)
-        return Answer(result.acknowledged, result.status, result.why, result.retry_after_seconds, result.disable)
+        def perform(requests: Sequence[Request]) -> Sequence[Answer]:
+            began = time.monotonic()
+            answers = target.deliver(requests)
+            for answer in answers:
+                self.metrics.delivered(subscriber.settings, answer.acknowledged, time.monotonic() - began)
+            return answers
+
+        return perform
+
+    def _target(self, subscriber: Subscriber, running: asyncio.AbstractEventLoop) -> Target:
+        """Where the subscriber's deliveries go in this installation. `check` has seen to it that nothing is missing."""
+        found = self.settings.subscribers[subscriber.settings]
+        if subscriber.topic is not None:
+            own = found.bootstrap is None
+            client = self._client if own else {name: _plain(value) for name, value in found.options.items()}
+            codec = self.new_codec()
+            return TopicWriter(
+                subscriber.topic,
+                found.bootstrap or self.settings.kafka.bootstrap,
+                client,
+                lambda body: int(codec.decode(body)[1]["version"]),
+            )
+        if subscriber.table is not None:
+            assert found.database_url is not None, "check lets none pass"
+            return TableWriter(subscriber.table, found.database_url)
+        assert found.url is not None, "check lets none pass"
+
+        def delivered(acknowledged: bool, seconds: float) -> None:
+            self.metrics.delivered(subscriber.settings, acknowledged, seconds)
+
+        return WebhookTarget(self._pusher, found.url, found.secrets, running, self.clock.now_ms, delivered)
 
     # --- what others ask ---
 
@@ -324,5 +344,7 @@ def _serving(worker: Worker) -> type[Service]:
         async def on_stop(self) -> None:
             await self.reads.stop()
             await worker._pusher.close()
+            for target in worker.targets.values():
+                target.close()
 
     return Serving

@@ -9,7 +9,7 @@ from pathlib import Path
 from sync_engine import declared
 from sync_engine.format import FOREVER_MS, RETENTIONS
 from sync_engine.model.declaration import TopicFamily
-from sync_engine.setting_kinds import ConnectReference, Options, PathText, SecretText, SecretTexts, Url
+from sync_engine.setting_kinds import ConnectReference, DatabaseUrl, Options, PathText, SecretText, SecretTexts, Url
 from sync_engine.settings import REQUIRED, TABLE, Setting
 from sync_engine.shape import Kind, ListOf, Number, Text, Whole
 
@@ -33,6 +33,7 @@ def _allowed(kind: Kind) -> str:
         Text: "text",
         PathText: "a path",
         SecretText: "a secret",
+        DatabaseUrl: "a secret: `postgresql://…`, `mariadb://…`, `mysql://…`",
         SecretTexts: "a list of secrets",
         ConnectReference: "`${file:PATH:KEY}`, as Kafka Connect resolves it",
         Options: "a table of options",
