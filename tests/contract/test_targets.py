@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Protocol
 
 import confluent_kafka as ck
@@ -21,6 +22,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.mysql import pymysql
 
 from sync_engine.deliver.payload import Row
+from sync_engine.deliver.stage import DeliverStage
 from sync_engine.model.declaration import TableTarget, TopicTarget
 from sync_engine.model.stage import Answer, Request
 from sync_engine.runtime.localstack import LocalStack
@@ -31,6 +33,8 @@ from sync_engine.runtime.target import Target, WebhookTarget
 from sync_engine.runtime.topic_target import TopicWriter
 from sync_engine.runtime.topics import create_topics
 from sync_engine.setting_kinds import Secret
+from tests.cases.test_deliver_cases import BEGAN_MS, RECEIPTS, SUBSCRIBER, codec, parked, put
+from tests.fakes.lane import FakeLane
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 PERSON = "张伟"
@@ -372,6 +376,32 @@ def test_on_mariadb_the_version_guards_every_column_and_is_assigned_last() -> No
         + ", ".join(f"{column} = if({newer}, VALUES({column}), gov.person.{column})" for column in ("xm", "state", "v"))
     )
     assert str(upsert(table, "postgresql").compile(dialect=postgresql.dialect())).endswith(" WHERE excluded.v > coalesce(gov.person.v, -1)")
+
+
+@pytest.mark.stack
+def test_what_a_table_misses_while_it_is_away_is_parked_and_comes_later(table: TablePlace) -> None:
+    """The deliver stage and the table together: through an outage and a restart, the newest version of every record."""
+    subscriber = replace(
+        SUBSCRIBER, kind="table", table=replace(table.table, columns=dict(zip(SUBSCRIBER.items[:2], ("xm", "csrq"), strict=False)))
+    )
+    table.table = subscriber.table or table.table
+    table.target.close()
+    table.target = table.again()
+    lane = FakeLane(
+        subscriber.node, lambda: DeliverStage(subscriber, codec()), codec(), [RECEIPTS], perform=lambda asked: table.target.deliver(asked)
+    )
+    put(lane, {"key": "A", "version": 1})
+    lane.turn(BEGAN_MS)
+    table.away()
+    for key, version in (("A", 2), ("B", 1), ("A", 3)):
+        put(lane, {"key": key, "version": version})
+        lane.turn(BEGAN_MS + 1_000)
+    assert {key: one["version"] for key, one in parked(lane, {}).items()} == {"A": 3, "B": 1}
+    table.back()
+    lane.restart()
+    for seconds in range(10, 4_000, 100):
+        lane.turn(BEGAN_MS + seconds * 1000)
+    assert (parked(lane, {}), table.versions()) == ({}, {"A": 3, "B": 1})
 
 
 # --- what a topic gets

@@ -61,3 +61,42 @@ def test_faults_of_both_are_reported_together(tmp_path: Path) -> None:
         "topics/cut.yaml: missing or unreadable",
         "s.toml: worker.batch_records: 0 is not within 1 to 10000",
     ]
+
+
+TABLE = """title: {zh: 核查系统, en: Verification}
+kind: table
+settings: benefits
+table: {name: TABLE, key: id, version: v, state: s, columns: {name: xm}}
+demand: {entity: natural_person, area: "340000", items: [name]}
+"""
+CANARY_URL = {"BENEFITS": "postgresql://writer:CANARY@127.0.0.1/hj"}
+
+
+def with_subscriber(tmp_path: Path, text: str) -> Path:
+    root = tmp_path / "declarations"
+    for folder in declared.FOLDERS:
+        shutil.copytree(declared.shipped() / folder, root / folder)
+    (root / "connectors" / "subscribers" / "anhui" / "benefits.yaml").write_text(text, "utf-8")
+    return root
+
+
+def test_a_subscriber_has_the_settings_of_its_kind_and_no_others(tmp_path: Path) -> None:
+    root = with_subscriber(tmp_path, TABLE.replace("TABLE", "shared.person"))
+
+    assert faults(tmp_path, SETTINGS + '[subscribers.benefits]\nurl = "https://b.example/"\n', None, root) == [
+        "settings: subscribers.benefits.database_url: missing; in a settings file or as SYNC_ENGINE__SUBSCRIBERS__BENEFITS__DATABASE_URL",
+        "s.toml: subscribers.benefits.url: is not for a subscriber of kind table; allowed: database_url",
+    ]
+
+
+def test_a_captured_table_is_never_written(tmp_path: Path) -> None:
+    captured = declared.read().departments["jinan/public_security"].sources[0].table
+    root = with_subscriber(tmp_path, TABLE.replace("TABLE", captured))
+    file = tmp_path / "s.toml"
+    file.write_text(SETTINGS + '[subscribers.benefits]\ndatabase_url = "${env:BENEFITS}"\n', "utf-8")
+
+    (fault,) = check(root, file, None, CANARY_URL)
+
+    assert str(fault) == (
+        f"connectors/subscribers/anhui/benefits.yaml: table.name: {captured} is captured from jinan/public_security: never written"
+    )
