@@ -34,7 +34,7 @@ class KafkaSettings:
     @property
     def client(self) -> dict[str, str]:
         """What every client of the broker needs (TLS, SASL), secrets in the clear: for clients only."""
-        return {name: value.reveal() if isinstance(value, Secret) else value for name, value in self.options.items()}
+        return _in_the_clear(self.options)
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,11 @@ class SubscriberSettings:
     options: Mapping[str, str | Secret] = field(default_factory=dict)
     database_url: Secret | None = None
 
+    @property
+    def client(self) -> dict[str, str]:
+        """`KafkaSettings.client`, of the subscriber's own brokers."""
+        return _in_the_clear(self.options)
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -123,6 +128,10 @@ class Settings:
     def generation(self, node: str) -> int:
         """The generation of the node's golden log: 0 until that was lost or restored."""
         return self.nodes[node].generation if node in self.nodes else 0
+
+
+def _in_the_clear(options: Mapping[str, str | Secret]) -> dict[str, str]:
+    return {name: value.reveal() if isinstance(value, Secret) else value for name, value in options.items()}
 
 
 SECTIONS: Mapping[str, type] = {

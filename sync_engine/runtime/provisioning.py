@@ -5,7 +5,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from sync_engine.model.declaration import Declarations, Department
 from sync_engine.provision.connector import Capture, Database, connector_config
@@ -24,7 +24,7 @@ from sync_engine.provision.plan import (
     plan_schemas,
     plan_topics,
 )
-from sync_engine.provision.topics import topics_of
+from sync_engine.provision.topics import Topic, topics_of
 from sync_engine.runtime.connect import ConnectClient
 from sync_engine.runtime.registry import SchemaRegistry, UnknownSubject
 from sync_engine.runtime.schemas import all_schemas
@@ -37,23 +37,25 @@ def apply_topics(declarations: Declarations, settings: Settings, nodes: Iterable
 
     A subscriber's own topic is made on our brokers only: on a foreign cluster it is the owner's to make.
     """
-    nodes = tuple(nodes)
-    topics = [topic for node in nodes for topic in topics_of(declarations, node)]
+    topics = _topics(declarations, settings, nodes)
     create_topics(
         settings.kafka.bootstrap,
-        [(topic.name, topic.partitions, topic.config) for topic in topics] + _subscribers_topics(declarations, settings, nodes),
+        [(topic.name, topic.partitions, topic.config) for topic in topics],
         replication=settings.kafka.replication,
         client=settings.kafka.client,
     )
     return len(topics)
 
 
-def _subscribers_topics(declarations: Declarations, settings: Settings, nodes: Iterable[str]) -> list[tuple[str, int, Mapping[str, str]]]:
-    found: list[tuple[str, int, Mapping[str, str]]] = []
-    for subscriber in (one for node in nodes for one in declarations.subscribers_of(node)):
-        installed = settings.subscribers.get(subscriber.settings)
-        if subscriber.topic is not None and (installed is None or installed.bootstrap is None):
-            found.append((subscriber.topic.name, subscriber.topic.partitions, {"cleanup.policy": "compact"}))
+def _topics(declarations: Declarations, settings: Settings, nodes: Iterable[str]) -> list[Topic]:
+    """Of the nodes themselves, and of their subscribers where those are on our brokers."""
+    found: list[Topic] = []
+    for node in nodes:
+        found.extend(topics_of(declarations, node))
+        for subscriber in declarations.subscribers_of(node):
+            installed = settings.subscribers.get(subscriber.settings)
+            if subscriber.topic is not None and (installed is None or installed.bootstrap is None):
+                found.append(Topic(subscriber.topic.name, subscriber.topic.partitions, {"cleanup.policy": "compact"}))
     return found
 
 
@@ -88,7 +90,7 @@ class Provisioner:
 
     def __init__(self, declarations: Declarations, settings: Settings, nodes: Sequence[str]) -> None:
         self._declarations, self._settings = declarations, settings
-        self._topics = {topic.name: topic for node in nodes for topic in topics_of(declarations, node)}
+        self._topics = {topic.name: topic for topic in _topics(declarations, settings, nodes)}
         self._schemas = {name: json.dumps(schema, ensure_ascii=False) for name, schema in all_schemas(declarations).items()}
         departments = [department for node in nodes for department in declarations.departments_of(node)]
         self._connectors = {each.connector: config_of(declarations, settings, each) for each in departments}

@@ -185,7 +185,7 @@ class Worker:
         found = self.settings.subscribers[subscriber.settings]
         if subscriber.topic is not None:
             own = found.bootstrap is None
-            client = self._client if own else {name: _plain(value) for name, value in found.options.items()}
+            client = self._client if own else found.client
             codec = self.new_codec()
             return TopicWriter(
                 subscriber.topic,
