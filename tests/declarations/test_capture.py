@@ -44,8 +44,8 @@ def department(stack: LocalStack) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(dsn, autocommit=True) as owner:
         owner.execute("CREATE SCHEMA hj")
         owner.execute(
-            f"CREATE TABLE {TABLE} (rybh text PRIMARY KEY, gmsfhm text, xm text, xb text, csrq date, mz text, swbz text, hjqh text,"
-            " hjdz text, qrrq date, lxdh text, djsj timestamp)"
+            f"CREATE TABLE {TABLE} (rybh text PRIMARY KEY, gmsfhm text, xm text, xb text, csrq date, mz text, swbz text DEFAULT '0',"
+            " hjqh text, hjdz text, qrrq date, lxdh text, djsj timestamp)"
         )
         owner.execute(heartbeat_ddl(DEPARTMENT))
         yield owner
@@ -79,10 +79,16 @@ def test_the_checks_find_what_would_lose_changes(stack: LocalStack, department: 
         f"{DEPARTMENT.heartbeat_table}: privileges",
         f"{table}: privileges",
         f"{table}: replica identity",
+        f"{table}: defaults",
         "publication",
     }
 
     let_in(department)
+    assert wrong(stack) == {f"{table}: replica identity", f"{table}: defaults"}
+
+    department.execute(f"ALTER TABLE {TABLE} ALTER swbz SET NOT NULL")
+    assert wrong(stack) == {f"{table}: replica identity"}
+    department.execute(f"ALTER TABLE {TABLE} ALTER swbz DROP NOT NULL, ALTER swbz DROP DEFAULT")
     assert wrong(stack) == {f"{table}: replica identity"}
 
     department.execute(f"ALTER TABLE {TABLE} ALTER gmsfhm SET NOT NULL")
@@ -153,7 +159,7 @@ async def _capture(stack: LocalStack, department: psycopg.Connection[Any]) -> No
     config = connector_config(DECLARATIONS, DEPARTMENT, database, Capture(stack.endpoints.registry_native, -1, publication_mode="disabled"))
     tables = (SOURCE.table, DEPARTMENT.heartbeat_table)
     create_topics(stack.endpoints.kafka, [(names.cdc(DEPARTMENT, table), DECLARATIONS.topics["cdc"].partitions, {}) for table in tables])
-    department.execute(f"INSERT INTO {TABLE} (rybh, gmsfhm, csrq) VALUES ('r1', 'k1', '1990-03-07')")
+    department.execute(f"INSERT INTO {TABLE} (rybh, gmsfhm, csrq, swbz) VALUES ('r1', 'k1', '1990-03-07', NULL)")
     reader = Reader(stack)
     async with ConnectClient(stack.endpoints.connect) as connect:
         assert (await connect.validate(config)).errors == {}
@@ -171,6 +177,7 @@ def _snapshot_and_stream(reader: Reader, department: psycopg.Connection[Any]) ->
     ((read, headers),) = reader.changes(1)
     assert (read["op"], read["after"]["rybh"], read["source"]["snapshot"]) == ("r", "r1", "last")
     assert read["after"]["csrq"] == 7370, "dates are days"
+    assert read["after"]["swbz"] == "0", "a NULL is captured as the column's default: so the checks refuse such a column"
     assert headers == {"x-epoch": b"3"}
     reader.changes(1, within_seconds=3)
 

@@ -19,7 +19,8 @@ ROLE = "capture"
 TABLES = {
     "jinan/public_security": (
         """CREATE TABLE hj.t_czrk (rybh bigint PRIMARY KEY, gmsfhm varchar(18) NOT NULL, xm varchar(60), xb char(1), csrq date,
-        mz varchar(20), swbz char(1) DEFAULT '0', hjqh char(6), hjdz text, qrrq date, lxdh varchar(20), djsj timestamptz DEFAULT now())""",
+        mz varchar(20), swbz char(1) NOT NULL DEFAULT '0', hjqh char(6), hjdz text, qrrq date, lxdh varchar(20),
+        djsj timestamptz DEFAULT now())""",
         "hj",
     ),
     "jinan/human_resources": (
