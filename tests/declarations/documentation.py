@@ -1,10 +1,13 @@
-"""The generated parts of docs/: settings from their table, topics from topics/. `python -m tests.declarations.documentation` writes them.
+"""The generated parts of docs/: settings from their table, topics from topics/, figures from docs/results/.
 
-Each stands in its page between two marker lines; the words around them are written by hand. test_documentation.py fails on a drift.
+`python -m tests.declarations.documentation` writes them. Each stands in its page between two marker lines; the words around them are
+written by hand. test_documentation.py fails on a drift.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from sync_engine import declared
 from sync_engine.format import FOREVER_MS, RETENTIONS
@@ -72,7 +75,38 @@ def _time(ms: int | None) -> str:
     return "" if ms is None else words[ms]
 
 
-GENERATED: Mapping[str, Callable[[], str]] = {"settings.md": settings_table, "topics.md": topics_table}
+def bench_table() -> str:
+    told: dict[str, Any] = json.loads((DOCS / "results" / "bench.json").read_text(encoding="utf-8"))
+    sides = [
+        f"| `{name}` | {side['changes_per_second']:,.0f} | {side['cpu_us_per_change']:.1f} | {side['spread']:.0%} |"
+        for name, side in told["sides"].items()
+    ]
+    ratios = [
+        f"| {name.replace('/', ' over ')} | {ratio:.2f} | {told['ratios_cpu'][name]:.2f} | {told['aims'][name]:g} |"
+        for name, ratio in told["ratios"].items()
+    ]
+    asked, versions = told["settings"], told["versions"]
+    words = ", ".join(f"{name} {version}" for name, version in versions.items())
+    lines = [
+        f"{asked['rounds']} rounds, {asked['changes']:,} changes of {asked['keys']:,} persons "
+        f"({asked['changes_faust']:,} changes for idiomatic Faust), {asked['partitions']} partitions, {told['cpu_count']} cores. {words}.",
+        "",
+        "| side | changes/s | CPU µs a change | spread |",
+        "|---|---|---|---|",
+        *sides,
+        "",
+        "| ratio | by wall time | by CPU | aim |",
+        "|---|---|---|---|",
+        *ratios,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+GENERATED: Mapping[str, Callable[[], str]] = {
+    "settings.md": settings_table,
+    "topics.md": topics_table,
+    "performance.md": bench_table,
+}
 
 
 def renewed(page: str) -> str:
