@@ -12,6 +12,8 @@ from sync_engine.model.declaration import Node
 from sync_engine.observe.lag import Lag
 
 GRACE_MS = 30_000
+READ_AGAIN_MS = 10_000
+"""After a start what happened before is read again from its beginning: until then what was put aside long ago may look as if it stood."""
 
 
 class Standing:
@@ -28,8 +30,9 @@ class Standing:
             return  # our own, read back
         if alert.status == FIRING:
             self._alerts.setdefault(alert.id, alert)
-        else:
-            self._alerts.pop(alert.id, None)
+        elif alert.id in self._alerts and self._alerts[alert.id].since_ms == alert.since_ms:
+            # Only what it resolves: one that we have raised meanwhile must still be resolved by us.
+            del self._alerts[alert.id]
 
     def judge(self, alert_id: str, is_wrong: bool, firing: Callable[[], Alert], now_ms: int) -> list[Alert]:
         """The alert, if it begins or ends now."""
@@ -87,12 +90,15 @@ class SourceWatch:
         """`zh` and `en` are the summaries, with {node} and {source}."""
         self._node = node
         self._kind, self._severity, self._zh, self._en = kind, severity, zh, en
+        self._started_ms = started_ms
         self._standing = Standing(kind, started_ms)
         self.recall = self._standing.recall
 
     def judge(self, wrong: Mapping[str, bool], now_ms: int) -> list[Alert]:
         """Alerts that begin or end now; `wrong` = whether something is wrong, by source."""
         alerts: list[Alert] = []
+        if now_ms - self._started_ms < READ_AGAIN_MS:
+            return alerts
         for source, is_wrong in wrong.items():
             alert_id = f"{self._kind}/{self._node.name}/{source}"
             alerts += self._standing.judge(alert_id, is_wrong, lambda: self._firing(alert_id, source, now_ms), now_ms)  # noqa: B023  # called at once
