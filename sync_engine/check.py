@@ -44,14 +44,19 @@ def between(declarations: Declarations, installed: Settings, node: str | None = 
         return
     if node not in declarations.nodes:
         yield Fault("node", "", f'unknown node "{node}"', tuple(sorted(declarations.nodes)))
-    for department in declarations.departments_of(node):
-        if department.settings not in installed.databases:
-            message = f"no settings section databases.{department.settings}"
-            yield Fault(source_file(department), "database.settings", message, tuple(sorted(installed.databases)))
+    yield from capturable(declarations, installed, node)
     for subscriber in declarations.subscribers_of(node):
         if subscriber.settings not in installed.subscribers:
             message = f"no settings section subscribers.{subscriber.settings}"
             yield Fault(subscriber_file(subscriber), "settings", message, tuple(sorted(installed.subscribers)))
+
+
+def capturable(declarations: Declarations, installed: Settings, node: str) -> Iterator[Fault]:
+    """What the settings lack for the node's departments to be captured."""
+    for department in declarations.departments_of(node):
+        if department.settings not in installed.databases:
+            message = f"no settings section databases.{department.settings}"
+            yield Fault(source_file(department), "database.settings", message, tuple(sorted(installed.databases)))
 
 
 NEEDED: Mapping[str, tuple[str, ...]] = {"webhook": ("url", "secrets"), "topic": (), "table": ("database_url",)}

@@ -55,15 +55,16 @@ def _refused(actions: "Sequence[Action]") -> "list[Action]":
 
 
 def _provisioner(context: click.Context, nodes: Sequence[str]) -> "Provisioner":
-    from sync_engine.check import between
+    from sync_engine.check import capturable
     from sync_engine.runtime.provisioning import Provisioner
 
     declarations, settings = installed(context)
+    if unknown := sorted({*nodes} - declarations.nodes.keys()):
+        raise fail(f"there is no node {unknown[0]}", "no declaration names it", f"one of {', '.join(sorted(declarations.nodes))}", USAGE)
     wanted = nodes or [*declarations.nodes]
-    # A node's subscribers are its workers' business: here only its databases must be known.
-    faults = [fault for node in wanted for fault in between(declarations, settings, node) if "subscribers." not in fault.message]
+    faults = [fault for node in wanted for fault in capturable(declarations, settings, node)]
     if faults:
-        for fault in dict.fromkeys(faults):
+        for fault in faults:
             click.echo(str(fault), err=True)
         raise fail("nothing was looked at", "settings are wrong", "sync-engine check --node NODE", USAGE)
     return Provisioner(declarations, settings, wanted)

@@ -71,7 +71,7 @@ class DeliverStage:
         self._receipt_topic = names.receipt(subscriber.node)
         self.changelogs = (self._parked_topic,)
         self.state_type: type | None = Parked
-        self.subscriber = self._subscriber = subscriber
+        self.subscriber = subscriber
         self._codec = codec
         self._waiting: dict[int, Waiting] = {}
         self._failures = 0
@@ -105,17 +105,17 @@ class DeliverStage:
             _, datum = self._codec.decode(record.value)
         except Undecodable as error:
             return [error.letter]
-        golden = golden_of_datum(self._subscriber.entity, record.key.decode(), datum)
-        event = event_of(self._subscriber, golden)
+        golden = golden_of_datum(self.subscriber.entity, record.key.decode(), datum)
+        event = event_of(self.subscriber, golden)
         if event is None:
             return ()
         before: Parked | None = view.get(record.key)
         if before is not None and before.version >= golden.version:
             return [DeadLetter(Reason.BUG, "a golden log went back in version")] if before.version > golden.version else ()
-        if before is not None and not before.body and 0 < left_at(self._subscriber, golden) <= before.version:
+        if before is not None and not before.body and 0 < left_at(self.subscriber, golden) <= before.version:
             return ()
-        body = body_of(self._subscriber, golden, event, self._codec)
-        parked = Parked(webhook_id(self._subscriber, golden), golden.version, body, golden.effective_ms, left=event == LEFT)
+        body = body_of(self.subscriber, golden, event, self._codec)
+        parked = Parked(webhook_id(self.subscriber, golden), golden.version, body, golden.effective_ms, left=event == LEFT)
         if before is not None:
             parked = msgspec.structs.replace(
                 parked, attempts=before.attempts, first_failed_ms=before.first_failed_ms, due_ms=before.due_ms, logged=before.logged
@@ -138,7 +138,7 @@ class DeliverStage:
         for key in tried:
             parked: Parked = view.get(key)
             limit = RETRY_SECONDS if parked.attempts or self._failures else FIRST_TRY_SECONDS
-            outputs.append(Request(self._subscriber.settings, key, partition, parked.webhook_id, parked.body, limit))
+            outputs.append(Request(self.subscriber.settings, key, partition, parked.webhook_id, parked.body, limit))
         if tried:
             self._probed_ms = now_ms
         # The golden offset of what is new is committed with this batch: the log must have it, for the local store does not outlive a kill.
@@ -216,7 +216,7 @@ class DeliverStage:
 
     def _emit_parked(self, key: bytes, partition: int, parked: Parked) -> Emit:
         datum = {
-            "entity": self._subscriber.entity,
+            "entity": self.subscriber.entity,
             "webhook_id": parked.webhook_id,
             "version": parked.version,
             "body": parked.body,
@@ -231,9 +231,9 @@ class DeliverStage:
 
     def _receipt(self, key: bytes, parked: Parked, answer: Answer, now_ms: int) -> Emit:
         datum = {
-            "subscriber": self._subscriber.id,
+            "subscriber": self.subscriber.id,
             "webhook_id": parked.webhook_id,
-            "entity": self._subscriber.entity,
+            "entity": self.subscriber.entity,
             "key_digest": blake2b(key, digest_size=8).hexdigest(),
             "version": parked.version,
             "outcome": "acknowledged" if answer.acknowledged else "failed",
