@@ -11,6 +11,7 @@ import fastavro
 from fastavro.schema import SchemaParseException, UnknownType
 
 from sync_engine.model.declaration import (
+    DATABASE_KINDS,
     ITEM_TYPES,
     KEY_TYPES,
     SUBSCRIBER_KINDS,
@@ -123,7 +124,7 @@ SOURCE = Record(
         Record(dict, Field("level", one_of(*TIERS)), Field("region", REGION), Field("system", TEXT), Field("business", TEXT)),
     ),
     Field("data_officer", Record(dict, Field("name", TEXT), Field("phone", TEXT))),
-    Field("database", Record(dict, Field("kind", one_of("postgresql")), Field("settings", NAME))),
+    Field("database", Record(dict, Field("kind", one_of(*DATABASE_KINDS)), Field("settings", NAME))),
     Field("epoch", Whole(1, 1_000_000)),
     Field("heartbeat", Record(lambda table: table, Field("table", TABLE))),
     Field(

@@ -93,21 +93,39 @@ def read_change(source: CompiledSource, change: Row, epoch: int | None) -> list[
 
 
 def read_position(origin: Row, epoch: int | None) -> Position:
-    """Position of a PostgreSQL change from its `source` block and epoch header; raises Refused.
-
-    `source.sequence` is a JSON array of two strings: LSN of the previous commit (or null) and LSN of the event (Debezium, PostgreSQL
-    connector, "data change events").
-    """
+    """Position of a change from its `source` block and epoch header; raises Refused."""
     if epoch is None:
         raise Refused(Reason.INVALID_POSITION, "no x-epoch header: the connector must add it")
-    try:
-        last_commit, event = msgspec.json.decode(origin["sequence"])
-        major, minor = int(last_commit or 0), int(event or 0)
-    except (KeyError, TypeError, ValueError, msgspec.DecodeError):
-        raise Refused(Reason.INVALID_POSITION, "source.sequence is not a JSON array of two LSNs") from None
     # An incremental snapshot's READ is in stream order: Debezium itself drops the rows that the stream overtook.
     phase = SNAPSHOT if origin.get("snapshot") not in (None, "false", "incremental") else STREAM
-    return (epoch, phase, major, minor, 0)
+    if origin.get("connector") == "mariadb":
+        return (epoch, phase, *_binlog_position(origin))
+    return (epoch, phase, *_wal_position(origin))
+
+
+def _wal_position(origin: Row) -> tuple[int, int, int]:
+    """PostgreSQL: `source.sequence` is a JSON array of two strings: LSN of the previous commit (or null) and LSN of the event (Debezium,
+    PostgreSQL connector, "data change events")."""
+    try:
+        last_commit, event = msgspec.json.decode(origin["sequence"])
+        return int(last_commit or 0), int(event or 0), 0
+    except (KeyError, TypeError, ValueError, msgspec.DecodeError):
+        raise Refused(Reason.INVALID_POSITION, "source.sequence is not a JSON array of two LSNs") from None
+
+
+def _binlog_position(origin: Row) -> tuple[int, int, int]:
+    """MariaDB: number of the binlog file, position of the event in it, row within the event.
+
+    A transaction is written to the binlog when it commits, so these rise in commit order. The row matters: one statement that moves
+    primary keys along makes a delete and an insert of one key in one event. (Of a TRUNCATE the row means nothing: it is left over from the
+    event before.) Files are compared by number: after bin.999999 comes
+    bin.1000000. They belong to one server: another one (failover), or RESET MASTER, begins to count anew, and the GTID by which Debezium
+    finds its place there does not change that. So whoever lets another server take over raises the epoch.
+    """
+    try:
+        return int(str(origin["file"]).rpartition(".")[2]), int(origin["pos"]), int(origin["row"])
+    except (KeyError, TypeError, ValueError):
+        raise Refused(Reason.INVALID_POSITION, "source.file, pos and row do not name a place in a binlog") from None
 
 
 def _ends_snapshot_of_table(origin: Row) -> bool:

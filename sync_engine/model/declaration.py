@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 ITEM_TYPES = ("string", "code", "date", "region", "integer", "boolean", "decimal")
+DATABASE_KINDS = ("postgresql", "mariadb")
 KEY_TYPES = ("resident_id", "uscc", "string")
 WEBHOOK, TOPIC, TABLE = "webhook", "topic", "table"
 SUBSCRIBER_KINDS = (WEBHOOK, TOPIC, TABLE)

