@@ -259,7 +259,7 @@ def _mariadb_defaults(source: Source) -> DatabaseCheck:
         _MARIADB_DEFAULTS,
         {**_named(source.table), "columns": ",".join(sorted(source.columns - source.ignored))},
         "",
-        f"ALTER TABLE {quoted(source.table, 'mariadb')} ALTER … DROP DEFAULT, or NOT NULL: a NULL would be captured as the default",
+        f"ALTER TABLE {quoted(source.table, 'mariadb')} ALTER … SET DEFAULT NULL, or NOT NULL: a NULL is captured as the default",
     )
 
 
