@@ -168,7 +168,8 @@ def _department(path: PurePosixPath, data: Mapping[str, Any]) -> Department:
             f"{node}/{name}/{alias}",
             node,
             name,
-            data["class"],
+            # A merged bureau, or an exchange front-end, keeps the registers of several classes in one database.
+            table["class"] or data["class"],
             table["table"],
             table["primary_key"],
             frozenset(table["ignore"]),

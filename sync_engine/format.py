@@ -136,6 +136,7 @@ SOURCE = Record(
                 Field("table", TABLE),
                 Field("primary_key", ListOf(COLUMN)),
                 Field("ignore", ListOf(COLUMN, least=0)),
+                Field("class", CLASS_REF, None),
                 Field("mappings", MapOf(NAME, ROW_MAPPING)),
             ),
         ),

@@ -34,8 +34,9 @@ class Network:
     """node/department -> its file"""
 
     def class_of(self, source: str) -> str:
-        node, department, _ = source.split("/")
-        return str(self.departments[f"{node}/{department}"]["class"])
+        node, department, alias = source.split("/")
+        declared = self.departments[f"{node}/{department}"]
+        return str(declared.get("tables", {}).get(alias, {}).get("class", declared["class"]))
 
 
 @dataclass(frozen=True)
