@@ -7,8 +7,8 @@ from calendar import monthrange
 
 _RESIDENT_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _RESIDENT_CHECKS = "10X98765432"
-_USCC_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
-_USCC_VALUES = {character: value for value, character in enumerate(_USCC_ALPHABET)}
+USCC_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
+_USCC_VALUES = {character: value for value, character in enumerate(USCC_ALPHABET)}
 _USCC_WEIGHTS = tuple(pow(3, index, 31) for index in range(17))
 
 
@@ -32,5 +32,10 @@ def is_uscc(text: str) -> bool:
     """18 characters of the standard's alphabet and its MOD 31 check character (GB 32100-2015); the first may be a letter (N, Y)."""
     if len(text) != 18 or any(character not in _USCC_VALUES for character in text):
         return False
-    total = sum(_USCC_VALUES[character] * weight for character, weight in zip(text[:17], _USCC_WEIGHTS, strict=True))
-    return _USCC_ALPHABET[(31 - total % 31) % 31] == text[17]
+    return uscc_check(text[:17]) == text[17]
+
+
+def uscc_check(first_17: str) -> str:
+    """The 18th character of a unified social credit code. All of `first_17` must be of the standard's alphabet."""
+    total = sum(_USCC_VALUES[character] * weight for character, weight in zip(first_17, _USCC_WEIGHTS, strict=True))
+    return USCC_ALPHABET[(31 - total % 31) % 31]
