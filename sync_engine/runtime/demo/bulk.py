@@ -2,15 +2,20 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
-import pymysql
 from psycopg import sql
 
 from sync_engine.runtime.demo.rows import Rows
 
-Connection = psycopg.Connection[Any] | pymysql.Connection[Any]
+
+class Connection(Protocol):
+    """What psycopg and pymysql connections have in common."""
+
+    def cursor(self) -> Any: ...
+    def commit(self) -> None: ...
+    def close(self) -> None: ...
 
 
 def load(
@@ -53,7 +58,7 @@ def _copy(connection: "psycopg.Connection[Any]", rows: Rows) -> None:
             copy.write_row(row)
 
 
-def _insert(connection: "pymysql.Connection[Any]", rows: Rows) -> None:
+def _insert(connection: Connection, rows: Rows) -> None:
     places = ", ".join(["%s"] * len(rows.columns))
     with connection.cursor() as cursor:
         # The driver makes one statement of many rows from this.
