@@ -37,15 +37,15 @@ FEIXI_RESIDENT = (
 def of_jinan(numbers: range, seed: int) -> Iterator[Rows]:
     """What the departments of 金安区 and 教育厅 hold about these people; couples are found among them only."""
     people = [person(number, seed) for number in numbers]
-    couples = _couples(people)
-    status = {one.number: DIVORCED if _is_divorced(man) else MARRIED for man, woman in couples for one in (man, woman)}
+    married = couples(people)
+    status = {one.number: DIVORCED if is_divorced(man) else MARRIED for man, woman in married for one in (man, woman)}
     tables = (
-        Rows("jinan/public_security", "hj.t_czrk", RESIDENT, [_resident(one, status.get(one.number, UNMARRIED)) for one in people]),
-        Rows("jinan/human_resources", "si.ac01", INSURED, [_insured(one) for one in people if _is_insured(one)]),
+        Rows("jinan/public_security", "hj.t_czrk", RESIDENT, [resident(one, status.get(one.number, UNMARRIED)) for one in people]),
+        Rows("jinan/human_resources", "si.ac01", INSURED, [_insured(one) for one in people if is_insured(one)]),
         Rows("anhui/education", "edu.graduate", GRADUATE, [_graduate(one) for one in people if _is_graduate(one)]),
-        Rows("jinan/civil_affairs", "mz.hydj_jl", MARRIAGE, [_marriage(man, woman) for man, woman in couples]),
-        Rows("jinan/civil_affairs", "mz.shjz", ASSISTANCE, [_assistance(one) for one in people if _is_assisted(one)]),
-        Rows("jinan/exchange_front", "wj.csyxzm", BIRTH, [_birth(one) for one in people if one.birth_date.year > 2015]),
+        Rows("jinan/civil_affairs", "mz.hydj_jl", MARRIAGE, [_marriage(man, woman) for man, woman in married]),
+        Rows("jinan/civil_affairs", "mz.shjz", ASSISTANCE, [_assistance(one) for one in people if is_assisted(one)]),
+        Rows("jinan/exchange_front", "wj.csyxzm", BIRTH, [birth(one) for one in people if one.birth_date.year > 2015]),
         Rows("jinan/exchange_front", "wj.swzm", DEATH, [_death(one) for one in people if is_dead(one)]),
     )
     yield from (rows for rows in tables if rows.rows)
@@ -102,7 +102,7 @@ def is_dead(one: Person) -> bool:
     return one.number % 100 == 50 and one.number > FIRST
 
 
-def _couples(people: list[Person]) -> list[tuple[Person, Person]]:
+def couples(people: list[Person]) -> list[tuple[Person, Person]]:
     """A third of the living adults, men and women of about one age."""
     adults = sorted((one for one in people if is_adult(one) and not is_dead(one)), key=lambda one: one.birth_date)
     men = [one for one in adults if one.sex == "1"]
@@ -113,11 +113,11 @@ def _couples(people: list[Person]) -> list[tuple[Person, Person]]:
     return [pairs[index * len(pairs) // wanted] for index in range(min(wanted, len(pairs)))]
 
 
-def _is_divorced(man: Person) -> bool:
+def is_divorced(man: Person) -> bool:
     return man.number % 12 == 5
 
 
-def _resident(one: Person, marital_status: str) -> tuple[object, ...]:
+def resident(one: Person, marital_status: str) -> tuple[object, ...]:
     return (
         one.number,
         one.id_number,
@@ -138,7 +138,7 @@ def _ethnicity(one: Person) -> str:
     return HUI if one.number % 50 == 49 and one.number > FIRST else "汉族"
 
 
-def _is_insured(one: Person) -> bool:
+def is_insured(one: Person) -> bool:
     return one.number % 4 != 0 and is_adult(one) and not is_dead(one)
 
 
@@ -177,10 +177,10 @@ def _graduate(one: Person) -> tuple[object, ...]:
 
 def _marriage(man: Person, woman: Person) -> tuple[object, ...]:
     of_age = max(man.birth_date, woman.birth_date) + timedelta(days=ADULT_YEARS * 366)
-    return man.number, man.id_number, man.name, woman.id_number, woman.name, "L" if _is_divorced(man) else "J", _between(of_age, man)
+    return man.number, man.id_number, man.name, woman.id_number, woman.name, "L" if is_divorced(man) else "J", _between(of_age, man)
 
 
-def _is_assisted(one: Person) -> bool:
+def is_assisted(one: Person) -> bool:
     return one.number % 100 in (3, 36, 69)
 
 
@@ -188,7 +188,7 @@ def _assistance(one: Person) -> tuple[object, ...]:
     return one.number, one.id_number, one.name, f"0{one.number // 100 % 4 + 1}", _between(max(one.birth_date, date(2015, 1, 1)), one)
 
 
-def _birth(one: Person) -> tuple[object, ...]:
+def birth(one: Person) -> tuple[object, ...]:
     return f"C{one.number:09d}", one.id_number, one.name, one.sex, one.birth_date
 
 
