@@ -86,6 +86,8 @@ def test_identification_numbers_of_a_day_of_birth_do_not_run_into_each_other() -
     numbers = [*range(1, 3_000), *range(days - 500, days + 3_000), *range(9_387_000, 9_387_703)]
     ids = [person(number).id_number for number in numbers]
     assert len(set(ids)) == len(ids) and all(map(is_resident_id, ids))
+    sequence = [int(id_[14:17]) // 2 for id_ in ids]  # the first people are born on any day: no later one may have their digits
+    assert max(sequence[:200]) < min(sequence[200:])
     with pytest.raises(ValueError, match="9387703"):
         person(9_387_704)
 
