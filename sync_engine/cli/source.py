@@ -115,7 +115,14 @@ def pause(context: click.Context, name: str) -> None:
 @click.argument("name")
 @click.pass_context
 def resume(context: click.Context, name: str) -> None:
-    """Have a paused capture of NAME go on where it stood."""
+    """Have NAME go on where it stood: one that the brake holds is released, a paused capture runs again."""
+    from sync_engine.runtime.holds import release
+
+    declarations, settings = installed(context)
+    department = _department(declarations, name)
+    with reaching("Kafka"):
+        release(settings.kafka.bootstrap, department.node, name, client=settings.kafka.client)
+    click.echo(f"{name}: 已放行  released, if it was held", err=True)
     _settled(context, name, "RUNNING", lambda connect, connector: connect.resume(connector))
 
 

@@ -9,9 +9,9 @@ import click
 
 from sync_engine.cli import UNHEALTHY
 
-MARKS = {"caught_up": "●", "behind": "▲", "stalled": "■", "dark": "◌"}
-WORDS = {"caught_up": "正常 caught up", "behind": "滞后 behind", "stalled": "停滞 stalled", "dark": "失联 dark"}
-ORDER = {"dark": 0, "stalled": 1, "behind": 2, "caught_up": 3}
+MARKS = {"caught_up": "●", "behind": "▲", "stalled": "■", "dark": "◌", "held": "‖"}
+WORDS = {"caught_up": "正常 caught up", "behind": "滞后 behind", "stalled": "停滞 stalled", "dark": "失联 dark", "held": "暂挂 held"}
+ORDER = {"held": 0, "dark": 1, "stalled": 2, "behind": 3, "caught_up": 4}
 REFRESH_SECONDS = 1.0
 
 

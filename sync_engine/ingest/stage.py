@@ -46,6 +46,12 @@ class IngestStage(Stateless):
             for department in declarations.departments_of(node)
             for source in department.sources
         }
+        self.captured: Mapping[str, str] = {
+            names.cdc(department, source.table): department.id
+            for department in declarations.departments_of(node)
+            for source in department.sources
+        }
+        """Topic -> department, of all that is captured here."""
         parent = declarations.nodes[node].parent
         self._parents = {name: other.parent for name, other in declarations.nodes.items()}
         self._edges = {

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 FIRING, RESOLVED = "firing", "resolved"
-CONFLICT, TIER_LAG, DEAD_LETTERS, CAPTURE_FAILED = "conflict", "tier_lag", "dead_letters", "capture_failed"
+CONFLICT, TIER_LAG, DEAD_LETTERS, CAPTURE_FAILED, BRAKE = "conflict", "tier_lag", "dead_letters", "capture_failed", "brake"
 
 
 class Alert(msgspec.Struct, frozen=True):

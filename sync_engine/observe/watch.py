@@ -1,4 +1,4 @@
-"""What is an alert: a tier that lags behind a source, a source that is not captured or has dead letters. One each, resolved by itself.
+"""What is an alert: a tier that lags behind a source, a source not captured, held, or with dead letters. One each, resolved by itself.
 
 Pure. A source that is not known yet (the engine has just started) raises nothing until `GRACE_MS` have passed.
 """
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from sync_engine.model.alert import CAPTURE_FAILED, DEAD_LETTERS, FIRING, RESOLVED, TIER_LAG, Alert
+from sync_engine.model.alert import BRAKE, CAPTURE_FAILED, DEAD_LETTERS, FIRING, RESOLVED, TIER_LAG, Alert
 from sync_engine.model.declaration import Node
 from sync_engine.observe.lag import Lag
 
@@ -128,3 +128,9 @@ def captures_watch(node: Node, started_ms: int) -> SourceWatch:
     """A connector or a task of it is FAILED, though the node has it started again and again."""
     zh, en = "采集失败: {node} 的 {source}", "{node} captures {source} no more: a task has failed"
     return SourceWatch(node, CAPTURE_FAILED, "critical", zh, en, started_ms)
+
+
+def brake_watch(node: Node, started_ms: int) -> SourceWatch:
+    """Too much of what a source says had to be put aside: nothing of it is read until a person has released it."""
+    zh, en = "制动: {node} 暂挂了 {source}，其记录多数无法使用", "{node} holds {source}: too many of its records are unusable"
+    return SourceWatch(node, BRAKE, "critical", zh, en, started_ms)

@@ -56,7 +56,7 @@ class Log(Protocol):
         """Go back to the committed offset on every partition of ours; what was fetched ahead is forgotten."""
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
-        """Take nothing more of these partitions of ours, nor what was fetched ahead; the others go on. Also inside `on_assign`, for its own.
+        """Take nothing more of these partitions of ours, nor what was fetched ahead; the others go on. Also in `on_assign`, for its own.
 
         A pause outlasts `rewind()` and rebalances, and ends when the partition is revoked: given anew, it is to be paused anew.
         """

@@ -22,7 +22,7 @@ from sync_engine.observe.cuts import CLAIM, GOLDEN, Cuts
 from sync_engine.observe.lag import Lag, Seen, first_blocked, lag_of
 from sync_engine.observe.letters import ELSEWHERE, Letters
 from sync_engine.observe.sweeps import Sweeps
-from sync_engine.observe.watch import LagWatch, captures_watch, letters_watch
+from sync_engine.observe.watch import LagWatch, brake_watch, captures_watch, letters_watch
 from sync_engine.runtime.exporter import Metrics
 from sync_engine.runtime.log import TopicPartition
 from sync_engine.topology import Hops
@@ -81,16 +81,23 @@ class Observer:
         self._watch = LagWatch(self._node, clock.now_ms())
         self._letters_watch = letters_watch(self._node, clock.now_ms())
         self._captures_watch = captures_watch(self._node, clock.now_ms())
+        self._brake_watch = brake_watch(self._node, clock.now_ms())
+        self._held: set[str] = set()
         self._failed = failed
         self._counted = (*sorted({*captured.values()}), ELSEWHERE)
         self._firing: dict[str, Alert] = {}
         self._objective = min(declarations.lag_objectives.values())
         self._sources = sorted(declarations.departments)
+        self._own = [each.id for each in declarations.departments_of(node)]
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """What `Tail` must read: beats, the neighbours' cuts, and this node's own alerts and dead letters."""
-        return (*self._beat_topics, *self._cut_topics, names.alert(self._node.name), names.dead(self._node.name))
+        """What `Tail` must read: beats, the neighbours' cuts, and this node's own alerts, dead letters and holds."""
+        return (*self._beat_topics, *self._cut_topics, *self._own_topics)
+
+    @property
+    def _own_topics(self) -> tuple[str, ...]:
+        return tuple(topic_of(self._node.name) for topic_of in (names.alert, names.dead, names.hold))
 
     def watermark(self, source: str) -> int | None:
         """W of the department of a source at this node's golden records; for the case stage. Safe from another thread."""
@@ -122,10 +129,14 @@ class Observer:
 
     @property
     def from_beginning(self) -> frozenset[str]:
-        """Topics to be read from their beginning: what fires, what was put aside, and snapshots that ended while nobody looked."""
-        return frozenset({names.alert(self._node.name), names.dead(self._node.name), *self._beat_topics})
+        """Topics to be read from their beginning: what fires, is put aside, is held, and snapshots that ended while nobody looked."""
+        return frozenset({*self._own_topics, *self._beat_topics})
 
     def _read(self, record: Record) -> None:
+        if record.topic == names.hold(self._node.name):
+            source = (record.key or b"").decode(errors="replace")
+            self._held.discard(source) if record.value is None else self._held.add(source)
+            return
         is_letter = record.topic == names.dead(self._node.name)
         if record.value is None:
             if is_letter:
@@ -185,6 +196,7 @@ class Observer:
         self._watch.recall(alert)
         self._letters_watch.recall(alert)
         self._captures_watch.recall(alert)
+        self._brake_watch.recall(alert)
         for kind in {alert.kind, *(other.kind for other in self._firing.values())}:
             self._metrics.alerts(kind, sum(other.kind == kind for other in self._firing.values()))
 
@@ -199,11 +211,12 @@ class Observer:
         for source, count in standing.items():
             self._metrics.letters(source, count)
         failed = self._failed()
-        captures = {} if failed is None else {each.id: each.id in failed for each in self._declarations.departments_of(self._node.name)}
+        captures = {} if failed is None else {source: source in failed for source in self._own}
         alerts = (
             *self._watch.judge(judged, now_ms),
             *self._letters_watch.judge({source: count > 0 for source, count in standing.items()}, now_ms),
             *self._captures_watch.judge(captures, now_ms),
+            *self._brake_watch.judge({source: source in self._held for source in self._own}, now_ms),
         )
         topic = names.alert(self._node.name)
         return [Emit(topic, alert.id.encode(), self._codec.encode("sync.wire.Alert", alert.datum())) for alert in alerts]
@@ -215,7 +228,7 @@ class Observer:
         for place in self._hops.places(source):
             seen = Seen(self._cuts.watermarks.get((source, place)), self._moved_ms.get((source, place)))
             incomplete = self._incomplete(place) + self._letters.count(source)
-            lags.append(lag_of(source, place, seen, beat, self._objective, incomplete, now_ms))
+            lags.append(lag_of(source, place, seen, beat, self._objective, incomplete, now_ms, is_held=source in self._held))
         return lags
 
     def lags(self, now_ms: int) -> list[Lag]:

@@ -18,6 +18,7 @@ from mode import Service
 
 from sync_engine.case.stage import CaseStage
 from sync_engine.deliver.stage import DeliverStage
+from sync_engine.ingest.stage import IngestStage
 from sync_engine.model import names
 from sync_engine.model.declaration import WEBHOOK, Declarations, Subscriber
 from sync_engine.model.stage import Answer, Codec, Request, Stage
@@ -26,6 +27,7 @@ from sync_engine.runtime.alertmanager import Alertmanagers
 from sync_engine.runtime.clock import SystemClock
 from sync_engine.runtime.connect import ConnectClient, KafkaConnectError, Retry
 from sync_engine.runtime.exporter import Metrics
+from sync_engine.runtime.holds import Holds
 from sync_engine.runtime.kafka import KafkaLog
 from sync_engine.runtime.lane import Lane
 from sync_engine.runtime.log import WorldFailure
@@ -153,6 +155,7 @@ class Worker:
             self.clock,
             self.metrics,
             perform=perform,
+            holds=Holds(self.node, stage.captured, self.new_codec()) if isinstance(stage, IngestStage) else None,
             batch_records=settings.worker.batch_records,
             quiet_wait_seconds=0.05,
         )

@@ -503,7 +503,7 @@ def test_a_pause_outlasts_a_rebalance_for_whoever_keeps_the_partition_and_for_no
     assert first.log.take(10, 0.3) == []
     kept = min(first.partitions)
     second.log.close()
-    until(lambda: taken.extend(first.log.take(10, 0.1)) or len(first.partitions) == 2 and len(taken) == 2, "the other one is given back")
+    until(lambda: taken.extend(first.log.take(10, 0.1)) or (len(first.partitions) == 2 and len(taken) == 2), "the other one is given back")
     assert all(record.partition != kept[1] for record in taken)
     first.log.resume([kept])
     assert [record.partition for record in take(first.log, 1)] == [kept[1]]
