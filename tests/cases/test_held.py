@@ -81,7 +81,7 @@ class Node:
     def turn(self, *workers: BatchLoop, turns: int = 400) -> None:
         for _ in range(turns):
             for worker in workers:
-                self.clock.ms += FOLLOW_HOLDS_MS
+                self.clock.ms += FOLLOW_HOLDS_MS // 100
                 worker.run_once()
 
     def release(self, source: str = BAD) -> None:
@@ -121,7 +121,7 @@ def test_the_batch_is_given_up_the_source_is_held_and_the_others_go_on(node: Nod
     aside, out = node.dead, node.out
     assert aside <= MOST_DEAD
     assert aside == node.told.letters == node.committed("bad"), "what was given up is neither put aside nor counted"
-    assert node.told.aborts == 1
+    assert node.told.aborts == len(node.broker.records("n.hold")) == 1, "it is paused before anything is taken again"
 
     node.put("bad", "later")
     node.put("of_bad_too", "later too")

@@ -459,6 +459,20 @@ def test_what_was_taken_of_a_partition_before_its_pause_comes_again_if_it_was_no
     assert values(take(log, 4)) == [2, 3, 4, 5]
 
 
+def test_a_partition_goes_on_at_its_committed_offset_wherever_it_was_paused(world: World) -> None:
+    source = world.topic()
+    fill(world, source, range(6))
+    log = Lane(world.lane(world.name()), [source]).log
+    take(log, 6)
+    log.commit([], {(source, 0): 2})
+    log.pause([(source, 0)])
+    assert log.take(10, 0.3) == []
+
+    log.resume([(source, 0)])
+    assert log.positions() == {(source, 0): 2}
+    assert values(take(log, 4)) == [2, 3, 4, 5]
+
+
 def test_what_was_fetched_ahead_of_a_pause_is_not_taken(world: World) -> None:
     source = world.topic()
     fill(world, source, range(2_000))
