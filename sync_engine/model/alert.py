@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 
 FIRING, RESOLVED = "firing", "resolved"
-CONFLICT, TIER_LAG, DEAD_LETTERS, CAPTURE_FAILED, BRAKE = "conflict", "tier_lag", "dead_letters", "capture_failed", "brake"
+CONFLICT, TIER_LAG, SUBSCRIBER_LAG, SOURCE_DARK = "conflict", "tier_lag", "subscriber_lag", "source_dark"
+DEAD_LETTERS, CAPTURE_FAILED, BRAKE = "dead_letters", "capture_failed", "brake"
 
 
 class Alert(msgspec.Struct, frozen=True):

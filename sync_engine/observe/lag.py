@@ -37,6 +37,11 @@ class Lag:
     """Whether the watermark keeps its objective, whatever is put aside."""
 
 
+def is_dark(beat_ms: int | None, now_ms: int) -> bool:
+    """Whether a source that was last heard of at `beat_ms` is dark."""
+    return beat_ms is None or now_ms - beat_ms > DARK_AFTER_MS
+
+
 def lag_of(
     source: str,
     place: str,
@@ -55,7 +60,7 @@ def lag_of(
     if is_held:
         known = None if seen.watermark_ms is None else max(0.0, (now_ms - seen.watermark_ms) / 1000)
         return Lag(source, place, HELD, known, seen.watermark_ms, incomplete, on_time=known is not None and known <= objective_seconds)
-    if beat_ms is None or now_ms - beat_ms > DARK_AFTER_MS:
+    if is_dark(beat_ms, now_ms):
         known = None if seen.watermark_ms is None else max(0.0, (now_ms - seen.watermark_ms) / 1000)
         return Lag(source, place, DARK, known, seen.watermark_ms, incomplete)
     if seen.watermark_ms is None:

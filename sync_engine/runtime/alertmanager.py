@@ -11,10 +11,12 @@ from typing import Any
 import aiohttp
 import structlog
 
-from sync_engine.model.alert import BRAKE, CAPTURE_FAILED, CONFLICT, DEAD_LETTERS, TIER_LAG, Alert
+from sync_engine.model.alert import BRAKE, CAPTURE_FAILED, CONFLICT, DEAD_LETTERS, SOURCE_DARK, SUBSCRIBER_LAG, TIER_LAG, Alert
 
 NAMES = {
     TIER_LAG: "SyncTierLagging",
+    SUBSCRIBER_LAG: "SyncSubscriberLagging",
+    SOURCE_DARK: "SyncSourceDark",
     CONFLICT: "SyncConflict",
     DEAD_LETTERS: "SyncDeadLetters",
     CAPTURE_FAILED: "SyncConnectorTaskFailed",

@@ -9,6 +9,7 @@ import base64
 import json
 import secrets
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -106,6 +107,12 @@ class Network:
     def command(self, *arguments: str) -> list[str]:
         """A command line of `sync-engine` with this network's settings."""
         return [sys.executable, "-m", "sync_engine", "--declarations", str(DECLARATIONS), "--settings", str(self.settings_file), *arguments]
+
+    def told(self, *arguments: str) -> str:
+        """What such a command says on stdout; it must not fail."""
+        done = subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def log_of(self, node: str) -> Path:
         return self.home / f"node-{node}.log"

@@ -1,7 +1,5 @@
 """A table whose every row becomes unusable: its department is held and says so, the other goes on, and nothing of it is lost."""
 
-import subprocess
-
 import pytest
 
 from sync_engine.model import names
@@ -46,10 +44,10 @@ def test_a_department_that_goes_bad_is_held_until_it_is_released_and_the_other_g
     with network.commit(POLICE) as police:
         police.execute("ALTER TABLE hj.t_czrk DROP COLUMN beizhu")
         police.execute("UPDATE hj.t_czrk SET hjdz = '长淮路2号'")
-    told(network, "source", "resume", POLICE)
+    network.told("source", "resume", POLICE)
     assert_all_hold_what_is_owed(network)
     assert letters + standing(dead) == bad, "what was bad is put aside, each once"
-    told(network, "dead", "discard", "--node", COUNTY, "--all")
+    network.told("dead", "discard", "--node", COUNTY, "--all")
     network.wait("all is caught up", lambda: network.states() == {"caught_up"}, 30)
     network.wait("no alert is left", lambda: not any(network.status(node)["alerts"] for node in network.nodes), 20)
     assert counted(raised.at(COUNTY), "brake") == {("firing", ALERT): 1, ("resolved", ALERT): 1}
@@ -62,8 +60,3 @@ def state(network: Network, source: str) -> str | None:
 
 def standing(dead: TopicReader) -> int:
     return sum(record.value is not None for record in dead.more())
-
-
-def told(network: Network, *arguments: str) -> None:
-    done = subprocess.run(network.command(*arguments), capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
