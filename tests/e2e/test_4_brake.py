@@ -10,6 +10,8 @@ from tests.e2e.topics import TopicReader
 
 pytestmark = pytest.mark.stack
 
+USABLE = "rybh <> 4501"
+"""The one row that has an identifier of no person, if the file before has run: it is put aside whatever becomes of the others."""
 MOST_DEAD = 50
 """Of a table's last 1,000 records."""
 ALERT = f"brake/{COUNTY}/{POLICE}"
@@ -20,7 +22,7 @@ def test_a_department_that_goes_bad_is_held_until_it_is_released_and_the_other_g
     raised, dead = alerts(network).from_now(), network.reader(names.dead(COUNTY)).skip()
     with network.commit(POLICE) as police:
         police.execute("ALTER TABLE hj.t_czrk ADD COLUMN beizhu text")
-        bad = police.execute("UPDATE hj.t_czrk SET beizhu = 'x', hjdz = '长淮路1号'").rowcount
+        bad = police.execute("UPDATE hj.t_czrk SET beizhu = 'x', hjdz = '长淮路1号' WHERE " + USABLE).rowcount
     assert bad > 2 * MOST_DEAD
     network.wait("it is held", lambda: state(network, POLICE) == "held", 30)
     network.wait("the alert fires", lambda: ALERT in {alert["id"] for alert in network.status(COUNTY)["alerts"]}, 10)
@@ -43,7 +45,7 @@ def test_a_department_that_goes_bad_is_held_until_it_is_released_and_the_other_g
 
     with network.commit(POLICE) as police:
         police.execute("ALTER TABLE hj.t_czrk DROP COLUMN beizhu")
-        police.execute("UPDATE hj.t_czrk SET hjdz = '长淮路2号'")
+        police.execute("UPDATE hj.t_czrk SET hjdz = '长淮路2号' WHERE " + USABLE)
     network.told("source", "resume", POLICE)
     assert_all_hold_what_is_owed(network)
     assert letters + standing(dead) == bad, "what was bad is put aside, each once"
