@@ -10,6 +10,7 @@ from typing import Any
 import fastavro
 from fastavro.schema import SchemaParseException, UnknownType
 
+from sync_engine.fault import Message
 from sync_engine.model.declaration import (
     DATABASE_KINDS,
     ITEM_TYPES,
@@ -49,17 +50,17 @@ from sync_engine.shape import (
     one_of,
 )
 
-_NAME_MEANS = "a name of a-z, 0-9 and single _"
+_NAME_MEANS = Message("a name of a-z, 0-9 and single _")
 NAME = Text(NAME_PATTERN, _NAME_MEANS)
 # Sources `scope/<node>` and `steward/<node>`, and the class of the former, are the engine's own.
 OWN_NAME = Text(NAME_PATTERN, _NAME_MEANS, reserved=("scope", "steward"))
 # An Avro field name: Debezium would rename any other column, differently from version to version.
 _COLUMN = r"[A-Za-z_][A-Za-z0-9_]*"
-COLUMN = Text(_COLUMN, "a column of A-Z, a-z, 0-9 and _")
-TABLE = Text(rf"{_COLUMN}\.{_COLUMN}", "a table as schema.table of A-Z, a-z, 0-9 and _")
-TOPIC_NAME = Text(r"[A-Za-z0-9._-]{1,249}", "a topic's name of A-Z, a-z, 0-9, full stop, _ and -")
-REGION = Text(r"[0-9]{6}", "a region code of six digits (GB/T 2260)")
-RULE = Text(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", "a rule's name of letters, digits and -")
+COLUMN = Text(_COLUMN, Message("a column of A-Z, a-z, 0-9 and _"))
+TABLE = Text(rf"{_COLUMN}\.{_COLUMN}", Message("a table as schema.table of A-Z, a-z, 0-9 and _"))
+TOPIC_NAME = Text(r"[A-Za-z0-9._-]{1,249}", Message("a topic's name of A-Z, a-z, 0-9, full stop, _ and -"))
+REGION = Text(r"[0-9]{6}", Message("a region code of six digits (GB/T 2260)"))
+RULE = Text(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", Message("a rule's name of letters, digits and -"))
 TEXT = Text()
 ITEM_REF = Ref("item", of="entity")
 CLASS_REF = Ref("department class")
@@ -272,7 +273,7 @@ class AvroSchema:
         try:
             fastavro.parse_schema(raw)
         except (SchemaParseException, UnknownType, KeyError, TypeError, ValueError) as error:
-            return place.refuse(f"is not an Avro schema: {type(error).__name__}: {error}")
+            return place.refuse(Message("is not an Avro schema: {why}", why=f"{type(error).__name__}: {error}"))
         return raw
 
 

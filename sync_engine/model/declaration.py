@@ -18,6 +18,10 @@ class Title:
     zh: str
     en: str
 
+    def __str__(self) -> str:
+        """Within an English sentence."""
+        return self.en
+
 
 @dataclass(frozen=True)
 class Item:
