@@ -101,7 +101,7 @@ class Root(Group):
 
 def _asked(line: Sequence[str], *names: str) -> str | None:
     """What the line gives for an option, before anything has judged the line."""
-    for word, following in zip(line, [*line[1:], ""], strict=True):
+    for word, following in zip(line, [*line, ""][1:], strict=True):
         for name in names:
             if word == name:
                 return following

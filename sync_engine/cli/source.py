@@ -41,6 +41,8 @@ _name = click.argument("name", shell_complete=declared_names("source"))
 def list_(context: click.Context, node: str | None, output: str) -> None:
     """Every declared source with the states of its connector and tasks, and its epoch. Exit 10 if one does not run."""
     declarations, settings = installed(context)
+    if node is not None and node not in declarations.nodes:
+        raise unknown("node", node, declarations.nodes)
     departments = [each for each in declarations.departments.values() if node in (None, each.node)]
     entries = _ask(settings, lambda connect: connect.connectors())
     told = [_told(each, entries.get(each.connector)) for each in departments]

@@ -105,7 +105,8 @@ class Network:
 
     def command(self, *arguments: str) -> list[str]:
         """A command line of `sync-engine` with this network's settings."""
-        return [sys.executable, "-m", "sync_engine", "--declarations", str(DECLARATIONS), "--settings", str(self.settings_file), *arguments]
+        files = ["--declarations", str(DECLARATIONS), "--settings", str(self.settings_file)]
+        return [sys.executable, "-m", "sync_engine", "--lang", "en", *files, *arguments]
 
     def log_of(self, node: str) -> Path:
         return self.home / f"node-{node}.log"
