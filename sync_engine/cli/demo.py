@@ -38,7 +38,8 @@ def demo(context: click.Context, home: Path, seconds: float | None) -> None:
     except Invalid as invalid:
         raise fail("the demo was not started", "declarations are wrong", "see sync-engine check", USAGE, invalid.faults) from None
     except (ServiceFailed, FetchFailed) as failure:
-        raise fail("the demo was not started, or has ended", failure.args[0], "see its logs in the home folder", FAILED) from None
+        ended, logs = Message("the demo was not started, or has ended"), Message("see its logs in the home folder")
+        raise fail(failure.what, failure.why or ended, failure.advice or logs, FAILED) from None
 
 
 @demo.command()

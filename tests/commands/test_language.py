@@ -18,7 +18,7 @@ from tests.declarations.test_refused import CASES, HERE, change, network
 
 __all__ = ["network"]  # the fixture
 HAN = re.compile(r"[\u3400-\u9fff]")
-WORDLESS = {"", "Kafka Connect", "                           {command}", "JSON", "{name}"}
+WORDLESS = {"", "Kafka Connect", "                           {command}", "{why}"}
 """Texts without a word to translate."""
 
 
@@ -76,6 +76,23 @@ def test_a_translation_has_the_same_places_and_is_chinese(text: str) -> None:
 
     assert places(translation) == places(text)
     assert HAN.search(translation) or text in WORDLESS or re.fullmatch(r"\W*", text)
+
+
+def test_every_text_is_given_the_arguments_that_it_has_places_for() -> None:
+    wrong = [
+        (file, text)
+        for file, text, arguments in texts.filled()
+        if arguments and arguments != {name for _, name, _, _ in string.Formatter().parse(text) if name}
+    ]
+
+    assert wrong == []
+    assert len(list(texts.filled())) > 150
+
+
+def test_no_text_with_places_is_said_without_arguments() -> None:
+    bare = {text for _, text, arguments in texts.filled() if not arguments and re.search(r"\{[a-z_]+[:}]", text)}
+
+    assert bare == {"{what}\n  why: {why}\n  what to do: {advice}"}, "filled by its caller"
 
 
 def places(text: str) -> list[tuple[str, str | None, str | None]] | list[str]:

@@ -128,3 +128,20 @@ def paths(command: click.Command = cli, line: tuple[str, ...] = ()) -> Iterator[
     if isinstance(command, click.Group):
         for name, each in command.commands.items():
             yield from paths(each, (*line, name))
+
+
+def filled() -> Iterator[tuple[str, str, frozenset[str]]]:
+    """(file, template, names of the arguments) of every text that is given arguments where it is said."""
+    for file, tree in modules():
+        named = {
+            node.targets[0].id: node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and isinstance(node.value, ast.Constant)
+        }
+        for call in ast.walk(tree):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ("Message", "said") and call.args):
+                continue
+            template = call.args[0] if isinstance(call.args[0], ast.Constant) else named.get(getattr(call.args[0], "id", ""))
+            keywords = [keyword.arg for keyword in call.keywords]
+            if isinstance(template, ast.Constant) and isinstance(template.value, str) and None not in keywords:
+                yield file, template.value, frozenset(map(str, keywords))

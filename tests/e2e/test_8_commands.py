@@ -131,10 +131,10 @@ def test_the_databases_are_asked(network: Network) -> None:
     assert "hj.t_czrk: replica identity: 不符合；" in chinese.stderr
 
 
-def test_a_login_that_is_refused_is_a_fault_and_a_silent_database_is_75(network: Network, tmp_path: Path) -> None:
+def test_a_login_that_is_refused_is_a_fault_and_a_silent_database_is_75(network: Network) -> None:
     text = network.settings_file.read_text(encoding="utf-8")
     for wrong, code, word in (('user = "nobody_here"', 2, "refuses the login"), ('host = "127.0.0.1"\nport = 9', 75, "does not answer")):
-        file = tmp_path / "settings.toml"
+        file = network.settings_file.with_name("wrong.toml")  # what its secrets are relative to
         right = 'user = "capture"' if "user" in wrong else next(line for line in text.splitlines() if line.startswith("port = "))
         file.write_text(text.replace(right, wrong), encoding="utf-8")
         command = network.command("check", "--databases")
