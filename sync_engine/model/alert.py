@@ -6,6 +6,7 @@ import msgspec
 
 FIRING, RESOLVED = "firing", "resolved"
 CONFLICT, TIER_LAG, DEAD_LETTERS, CAPTURE_FAILED = "conflict", "tier_lag", "dead_letters", "capture_failed"
+SOURCE_DARK, SUBSCRIBER_LAG = "source_dark", "subscriber_lag"
 
 
 class Alert(msgspec.Struct, frozen=True):

@@ -180,6 +180,11 @@ class Department:
         return f"{self.node}/{self.name}"
 
     @property
+    def entities(self) -> tuple[str, ...]:
+        """What its tables feed."""
+        return tuple(sorted({mapping.entity for source in self.sources for mapping in source.mappings}))
+
+    @property
     def connector(self) -> str:
         """The name of its connector and the prefix of its cdc topics; `cdc` stands second so that a node's topics share their prefix."""
         return f"{self.node}.cdc.{self.name}"

@@ -11,13 +11,15 @@ from typing import Any
 import aiohttp
 import structlog
 
-from sync_engine.model.alert import CAPTURE_FAILED, CONFLICT, DEAD_LETTERS, TIER_LAG, Alert
+from sync_engine.model.alert import CAPTURE_FAILED, CONFLICT, DEAD_LETTERS, SOURCE_DARK, SUBSCRIBER_LAG, TIER_LAG, Alert
 
 NAMES = {
     TIER_LAG: "SyncTierLagging",
     CONFLICT: "SyncConflict",
     DEAD_LETTERS: "SyncDeadLetters",
     CAPTURE_FAILED: "SyncConnectorTaskFailed",
+    SOURCE_DARK: "SyncSourceDark",
+    SUBSCRIBER_LAG: "SyncSubscriberLagging",
 }
 """Kind of an alert -> `alertname`, by which routes and silences go."""
 REPEAT_SECONDS, LASTS_SECONDS = 30.0, 150.0

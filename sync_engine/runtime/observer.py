@@ -19,10 +19,10 @@ from sync_engine.model.outcome import Emit
 from sync_engine.model.record import Record
 from sync_engine.model.stage import Codec, Undecodable
 from sync_engine.observe.cuts import CLAIM, GOLDEN, Cuts
-from sync_engine.observe.lag import Lag, Seen, first_blocked, lag_of
+from sync_engine.observe.lag import DARK, Lag, Seen, first_blocked, lag_of
 from sync_engine.observe.letters import ELSEWHERE, Letters
 from sync_engine.observe.sweeps import Sweeps
-from sync_engine.observe.watch import LagWatch, captures_watch, letters_watch
+from sync_engine.observe.watch import LagWatch, captures_watch, dark_watch, letters_watch, subscribers_watch, too_early
 from sync_engine.runtime.exporter import Metrics
 from sync_engine.runtime.log import TopicPartition
 from sync_engine.topology import Hops
@@ -78,9 +78,14 @@ class Observer:
         self._moved_ms: dict[tuple[str, str], int] = {}
         captured = {names.cdc(each, source.table): each.id for each in declarations.departments_of(node) for source in each.sources}
         self._letters = Letters(captured)
-        self._watch = LagWatch(self._node, clock.now_ms())
-        self._letters_watch = letters_watch(self._node, clock.now_ms())
-        self._captures_watch = captures_watch(self._node, clock.now_ms())
+        self._started_ms = clock.now_ms()
+        entities = {name: department.entities for name, department in declarations.departments.items()}
+        self._watch = LagWatch(self._node, self._started_ms, entities)
+        self._letters_watch = letters_watch(self._node, self._started_ms)
+        self._captures_watch = captures_watch(self._node, self._started_ms)
+        self._dark_watch = dark_watch(self._node, self._started_ms)
+        self._subscribers_watch = subscribers_watch(self._node, self._started_ms)
+        self._watches = (self._watch, self._letters_watch, self._captures_watch, self._dark_watch, self._subscribers_watch)
         self._failed = failed
         self._counted = (*sorted({*captured.values()}), ELSEWHERE)
         self._firing: dict[str, Alert] = {}
@@ -182,19 +187,17 @@ class Observer:
             self._firing[alert.id] = alert
         else:
             self._firing.pop(alert.id, None)
-        self._watch.recall(alert)
-        self._letters_watch.recall(alert)
-        self._captures_watch.recall(alert)
+        for watch in self._watches:
+            watch.recall(alert)
         for kind in {alert.kind, *(other.kind for other in self._firing.values())}:
             self._metrics.alerts(kind, sum(other.kind == kind for other in self._firing.values()))
 
     def _judge(self, now_ms: int) -> list[Emit]:
-        judged = []
-        for source in self._sources:
-            lags = {lag.place: lag for lag in self.lags_of(source, now_ms)}
+        seen = {source: {lag.place: lag for lag in self.lags_of(source, now_ms)} for source in self._sources}
+        for lags in seen.values():
             for lag in lags.values():
                 self._metrics.lag(lag)
-            judged.append((lags[GOLDEN], first_blocked(lags, list(lags))))
+        judged = [(lags[GOLDEN], first_blocked(lags, list(lags))) for lags in seen.values()]
         standing = {source: self._letters.count(source) for source in self._counted}
         for source, count in standing.items():
             self._metrics.letters(source, count)
@@ -204,9 +207,25 @@ class Observer:
             *self._watch.judge(judged, now_ms),
             *self._letters_watch.judge({source: count > 0 for source, count in standing.items()}, now_ms),
             *self._captures_watch.judge(captures, now_ms),
+            *self._dark_watch.judge(self._dark(seen, now_ms), now_ms),
+            *self._subscribers_watch.judge(self._not_reached(seen), now_ms),
         )
         topic = names.alert(self._node.name)
         return [Emit(topic, alert.id.encode(), self._codec.encode("sync.wire.Alert", alert.datum())) for alert in alerts]
+
+    def _dark(self, seen: Mapping[str, Mapping[str, Lag]], now_ms: int) -> dict[str, bool]:
+        """Whether a source of this node is dark; without those of which it is too early to know."""
+        own = {each.id: seen[each.id][CLAIM] for each in self._declarations.departments_of(self._node.name)}
+        return {source: lag.state == DARK for source, lag in own.items() if not too_early(lag, now_ms - self._started_ms)}
+
+    def _not_reached(self, seen: Mapping[str, Mapping[str, Lag]]) -> dict[str, bool]:
+        """Whether a subscriber of this node is owed something that is parked, or that is late while the tier is not."""
+        found: dict[str, bool] = {}
+        for one in self._declarations.subscribers_of(self._node.name):
+            place = f"deliver.{one.name}"
+            late = any(lags[GOLDEN].on_time and not lags[place].on_time for lags in seen.values())
+            found[one.name] = late or self._incomplete(place) > 0
+        return found
 
     def lags_of(self, source: str, now_ms: int) -> list[Lag]:
         """The lag of a department at every place of this node, in flow order."""

@@ -189,6 +189,7 @@ class World:
 def alert_of(value: bytes | None) -> str:
     assert value is not None
     datum = codec().decode(value)[1]
-    source = datum["labels"]["source"] or "elsewhere"
-    about = f" at {datum['labels']['hop']}" if datum["kind"] == TIER_LAG else f" {datum['kind'].replace('_', ' ')}"
+    labels = datum["labels"]
+    source = labels["subscriber"] if "subscriber" in labels else labels["source"] or "elsewhere"
+    about = f" at {labels['hop']}" if datum["kind"] == TIER_LAG else f" {datum['kind'].replace('_', ' ')}"
     return f"firing {source}{about}" if datum["status"] == "firing" else f"resolved {source}{about if datum['kind'] != TIER_LAG else ''}"
