@@ -91,6 +91,18 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Scalar:
+    """Text, a whole number, or true or false."""
+
+    blank = ""
+
+    def read(self, raw: Any, place: Place) -> Any:
+        if isinstance(raw, str):
+            return Text().read(raw, place)
+        return raw if isinstance(raw, int) else _not_a("text, a whole number, or true or false", raw, place)
+
+
+@dataclass(frozen=True)
 class FileName:
     """Text that repeats the name of its file."""
 
@@ -197,6 +209,22 @@ class AllOr:
 
     def read(self, raw: Any, place: Place) -> Any:
         return None if raw == "all" else self.kind.read(raw, place)
+
+
+@dataclass(frozen=True)
+class WordOr:
+    """A word, which stands for a list that `make` makes of it, or the list."""
+
+    word: Kind
+    make: Callable[[Any], Any]
+    several: ListOf
+    blank = ()
+
+    def read(self, raw: Any, place: Place) -> Any:
+        if isinstance(raw, list):
+            return self.several.read(raw, place)
+        word = self.word.read(raw, place)
+        return word if word is REFUSED else self.make(word)
 
 
 @dataclass(frozen=True)
