@@ -342,6 +342,15 @@ class Declarations:
     def sources(self) -> Map[str, Source]:
         return {source.id: source for department in self.departments.values() for source in department.sources}
 
+    @cached_property
+    def labels(self) -> Map[str, Map[str, str]]:
+        """By source: level, region, system, department and business, as its department declares them. The same at every node."""
+        return {
+            source.id: {**department.labels, "department": department.title.zh}
+            for department in self.departments.values()
+            for source in department.sources
+        }
+
     def children(self, node: str) -> tuple[Node, ...]:
         return tuple(other for other in self.nodes.values() if other.parent == node)
 
