@@ -19,6 +19,9 @@ from sync_engine.model.claim import Claim, Kind
 from sync_engine.model.declaration import Declarations
 from sync_engine.model.outcome import DeadLetter
 from sync_engine.model.record import Record
+from sync_engine.propagate.route import compile_routes
+from sync_engine.resolve.content import compile_rules
+from sync_engine.resolve.explain import explain
 from tests.fakes.codec import FakeCodec
 from tests.fakes.view import NoView
 from tests.oracle.rows import claims_of, read_network
@@ -123,6 +126,26 @@ def test_a_key_of_a_kind_that_nobody_registers(declarations: Declarations) -> No
 
     assert told(source, change("c", None, company(ORGAN, ZHANG)))[0] == ("no_authority",)
     assert told(source, change("c", None, company(ASSOCIATION, ZHANG)))[0][:3] == ("assert", "legal_person", ASSOCIATION)
+
+
+def test_an_explanation_names_the_rules_that_stand_for_the_key(declarations: Declarations) -> None:
+    classes = {source.id: source.department_class for source in declarations.sources.values()}
+    rules = compile_rules(declarations.entities["legal_person"], classes.__getitem__)
+    slot = Claim("east/market/company", "[1]", "company", int(Kind.ASSERT), (1, 1, 1, 2, 0), {"name": "某"})
+
+    def named(key: str) -> list[tuple[str, str, str | None]]:
+        return [(item.item, item.rule, item.status) for item in explain(rules, key, [slot]).items]
+
+    assert named(COMPANY) == [("capital", "L1", None), ("name", "L1", "confirmed")]
+    assert named(ASSOCIATION) == [("name", "L2", None)]
+    assert named(ORGAN) == []
+
+
+def test_a_class_that_any_kind_of_key_names_is_sent_up(declarations: Declarations) -> None:
+    entry = declarations.entities["legal_person"]
+
+    assert entry.classes == {"market", "civil"}
+    assert compile_routes(declarations, "east", "legal_person").sent_up == {"east/market/company", "east/civil/marriage"}
 
 
 def test_a_neighbours_claim_of_such_a_key(declarations: Declarations) -> None:
