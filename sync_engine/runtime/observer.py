@@ -211,7 +211,7 @@ class Observer:
             *self._subscribers_watch.judge(self._not_reached(seen), now_ms),
         )
         topic, departments = names.alert(self._node.name), self._declarations.departments
-        told = [addressed(alert, [alert.labels["source"]], departments) for alert in alerts]
+        told = [addressed(alert, [alert.labels.get("source", "")], departments) for alert in alerts]
         return [Emit(topic, alert.id.encode(), self._codec.encode("sync.wire.Alert", alert.datum())) for alert in told]
 
     def _dark(self, seen: Mapping[str, Mapping[str, Lag]], now_ms: int) -> dict[str, bool]:
