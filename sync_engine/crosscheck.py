@@ -7,18 +7,25 @@ silence here, or one fault would be reported many times.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from sync_engine.fault import Fault, Message
+from sync_engine.ingest.values import Refused, reader
 from sync_engine.model import names
+from sync_engine.model.claim import Value
 from sync_engine.model.declaration import (
+    MAX_DIGITS,
+    AuthorityRule,
     CodeTable,
+    Conditional,
     Declarations,
     Department,
     EntityType,
+    Item,
     ItemMapping,
     Source,
     Subscriber,
     TableTarget,
     TopicFamily,
 )
+from sync_engine.model.key_kind import Condition, Kind
 
 NETWORK = "connectors/network.yaml"
 SAME_PARTITIONS = (("claim", "state", "golden", "edge", "parked"), ("finding", "case"))
@@ -77,6 +84,7 @@ def _entities(declarations: Declarations) -> Iterator[Fault]:
         file = f"schemas/entities/{entity.entity}.yaml"
         for path, message, allowed in (
             *_items(entity, declarations.codes),
+            *_conditions(entity),
             *_authority(entity),
             *_rule_names(entity),
             *_jurisdiction(entity),
@@ -98,26 +106,76 @@ def _items(entity: EntityType, codes: Mapping[str, CodeTable]) -> Iterator[Findi
             yield f"{path}.codes", Message('"{table}" has no values of its own: it maps to another table', table=item.codes), bases
         if item.type not in ("code", "") and item.codes is not None:
             yield f"{path}.codes", Message("only a code item has a code table, not a {type}", type=item.type), ()
+        if item.type not in ("decimal", "") and (item.precision, item.scale) != (None, None):
+            yield f"{path}.precision", Message("precision and scale are for a decimal, not a {type}", type=item.type), ()
+        if item.scale is not None and item.scale > (item.precision or MAX_DIGITS):
+            yield f"{path}.scale", Message("{scale} digits behind the point are more than precision allows", scale=item.scale), ()
         if item.type not in ("string", "") and item.max_length is not None:
             yield f"{path}.max_length", Message("only a string has one, not a {type}", type=item.type), ()
         if name == entity.key_name:
             yield path, Message("is the name of the key, too"), ()
 
 
+def _conditions(entity: EntityType) -> Iterator[Finding]:
+    """Conditions name attributes that such keys have, and stand for kinds of key that `existence` names."""
+    named = [kind for kind in entity.key.kinds if entity.existence_of(kind) is not None]
+    parts: tuple[tuple[str, tuple[Conditional, ...]], ...] = (
+        ("existence", entity.existence),
+        ("authority", entity.authority),
+        ("compare", entity.compare),
+    )
+    for part, rules in parts:
+        for index, rule in enumerate(rules):
+            path = f"{part}[{index}].when"
+            wrong = list(_attributes(entity, path, rule.when))
+            yield from wrong
+            if wrong or not entity.key_type or not entity.existence:
+                continue
+            before = () if part != "existence" else entity.existence[:index]
+            left = [kind for kind in named if not any(other.when.holds(kind) for other in before)]
+            if not any(rule.when.holds(kind) for kind in left):
+                overtaken = Message("never holds: an earlier one holds for all its keys")
+                unnamed = Message("never holds: existence names no key for which it holds")
+                yield path if rule.when.values else f"{part}[{index}]", overtaken if before else unnamed, ()
+
+
+def _attributes(entity: EntityType, path: str, when: Condition) -> Iterator[Finding]:
+    for attribute, values in when.values:
+        if attribute not in entity.key.places:
+            known = tuple(entity.key.places)
+            yield f"{path}.{attribute}", Message("a key of type {type} has no such attribute", type=entity.key_type), known
+            continue
+        for value in values:
+            if value not in entity.key.values(attribute):
+                yield f"{path}.{attribute}", Message('unknown value "{value}"', value=value), entity.key.values(attribute)
+
+
 def _authority(entity: EntityType) -> Iterator[Finding]:
-    ruled: dict[str, str] = {}
+    ruled: dict[str, list[AuthorityRule]] = {}
     for index, rule in enumerate(entity.authority):
         for item in rule.items:
-            if item in ruled:
-                message = Message('"{item}" has its authority in {rule} already', item=item, rule=ruled[item])
-                yield f"authority[{index}].items", message, ()
-            ruled.setdefault(item, rule.rule)
+            for other in ruled.setdefault(item, []):
+                both = [kind for kind in entity.key.kinds if rule.when.holds(kind) and other.when.holds(kind)]
+                if both:
+                    yield f"authority[{index}].items", _ruled_twice(item, rule, other, both[0]), ()
+                    break
+            ruled[item].append(rule)
         if rule.authority_class and rule.authority_class in rule.fallback:
             message = Message('"{department_class}" is the authority itself', department_class=rule.authority_class)
             yield f"authority[{index}].fallback", message, ()
     for item in entity.items:
         if item not in ruled:
             yield f"items.{item}", Message("no authority rule names it: every item has one authoritative source"), ()
+
+
+def _ruled_twice(item: str, rule: AuthorityRule, other: AuthorityRule, kind: Kind) -> Message:
+    if not rule.when.values and not other.when.values:
+        return Message('"{item}" has its authority in {rule} already', item=item, rule=other.rule)
+    return Message('"{item}" has its authority in {rule} already for keys with {kind}', item=item, rule=other.rule, kind=_words(kind))
+
+
+def _words(kind: Kind) -> str:
+    return ", ".join(f"{attribute} {value}" for attribute, value in kind.items())
 
 
 def _rule_names(entity: EntityType) -> Iterator[Finding]:
@@ -133,6 +191,12 @@ def _jurisdiction(entity: EntityType) -> Iterator[Finding]:
     if item and item.type not in ("region", ""):
         regions = tuple(name for name, other in entity.items.items() if other.type == "region")
         yield "jurisdiction", Message('"{item}" is a {type}, not a region', item=item.name, type=item.type), regions
+    rules = [rule for rule in entity.authority if item and item.name in rule.items]
+    for kind in entity.key.kinds if rules else ():
+        if entity.existence_of(kind) is not None and not any(rule.when.holds(kind) for rule in rules):
+            message = Message("no authority rule names it for keys with {kind}: such records would belong nowhere", kind=_words(kind))
+            yield "jurisdiction", message, ()
+            break
 
 
 def _codes(declarations: Declarations) -> Iterator[Fault]:
@@ -176,9 +240,34 @@ def _mappings(declarations: Declarations) -> Iterator[Fault]:
             for mapping in source.mappings:
                 entity = declarations.entities.get(mapping.entity)
                 for mapped in mapping.items if entity else ():
-                    at = f"{path}.mappings.{mapping.name}.items.{mapped.item}.codes"
-                    for message, allowed in _item_codes(entity, mapped, declarations.codes):
-                        yield Fault(source_file(department), at, message, allowed)
+                    at = f"{path}.mappings.{mapping.name}.items.{mapped.item}"
+                    for field, message, allowed in _mapped(entity, mapped, declarations.codes):
+                        yield Fault(source_file(department), f"{at}{field}", message, allowed)
+
+
+def _mapped(entity: EntityType | None, mapped: ItemMapping, codes: Mapping[str, CodeTable]) -> Iterator[Finding]:
+    if (mapped.column is None) == (mapped.constant is None):
+        yield "", Message("must have a column or a constant, and not both"), ()
+    elif mapped.constant is None:
+        for message, allowed in _item_codes(entity, mapped, codes):
+            yield ".codes", message, allowed
+    elif mapped.codes is not None:
+        yield ".codes", Message("a constant is of the item's own code table"), ()
+    elif entity and (item := entity.items.get(mapped.item)) and item.type:
+        yield from _constant(item, mapped.constant, codes)
+
+
+def _constant(item: Item, constant: Value, codes: Mapping[str, CodeTable]) -> Iterator[Finding]:
+    table = codes.get(item.codes or "")
+    if constant == "" or (item.type == "code" and not (table and table.values)):
+        return
+    try:
+        value = reader(item, None, codes)(constant)
+    except Refused as refused:
+        yield ".constant", Message("is no value of the item: {why}", why=refused.detail), tuple(table.values) if table else ()
+        return
+    if value != constant or isinstance(value, bool) is not isinstance(constant, bool):
+        yield ".constant", Message("is not as the engine writes it: {value}", value=repr(value)), ()
 
 
 def _double_use(source: Source) -> Iterator[Message]:

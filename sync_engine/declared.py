@@ -191,6 +191,8 @@ def _department(path: PurePosixPath, data: Mapping[str, Any]) -> Department:
         tuple(sources),
         data["labels"],
         data["data_officer"],
+        data["first_responsible"],
+        data["unit"],
     )
 
 

@@ -62,6 +62,7 @@ class Kind(Protocol):
 
 
 A_FLAG, A_NUMBER, A_WHOLE_NUMBER = Message("true or false"), Message("a number"), Message("a whole number")
+A_SCALAR = Message("text, a whole number, or true or false")
 A_TEXT, A_LIST, A_MAPPING = Message("text"), Message("a list"), Message("a mapping")
 _TYPE_NAMES = {bool: A_FLAG, int: A_NUMBER, float: A_NUMBER, str: A_TEXT, list: A_LIST, dict: A_MAPPING}
 
@@ -95,6 +96,18 @@ class Text:
         if not re.fullmatch(self.pattern, raw, re.DOTALL):
             return place.refuse(Message('"{value}" is not {means}', value=raw, means=self.means))
         return place.refuse(Message('"{value}" is reserved', value=raw)) if raw in self.reserved else raw
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """Text, a whole number, or true or false."""
+
+    blank = ""
+
+    def read(self, raw: Any, place: Place) -> Any:
+        if isinstance(raw, str):
+            return Text().read(raw, place)
+        return raw if isinstance(raw, int) else _not_a(A_SCALAR, raw, place)
 
 
 @dataclass(frozen=True)
@@ -204,6 +217,22 @@ class AllOr:
 
     def read(self, raw: Any, place: Place) -> Any:
         return None if raw == "all" else self.kind.read(raw, place)
+
+
+@dataclass(frozen=True)
+class WordOr:
+    """A word, which stands for a list that `make` makes of it, or the list."""
+
+    word: Kind
+    make: Callable[[Any], Any]
+    several: ListOf
+    blank = ()
+
+    def read(self, raw: Any, place: Place) -> Any:
+        if isinstance(raw, list):
+            return self.several.read(raw, place)
+        word = self.word.read(raw, place)
+        return word if word is REFUSED else self.make(word)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from sync_engine.ingest.capture import read_position
 from sync_engine.ingest.stage import epoch_of
 from sync_engine.ingest.values import Refused
 from sync_engine.model import names
-from sync_engine.model.alert import FIRING, Alert
+from sync_engine.model.alert import FIRING, Alert, addressed, alert_of
 from sync_engine.model.claim import Position
 from sync_engine.model.declaration import Declarations
 from sync_engine.model.outcome import Emit
@@ -182,7 +182,7 @@ class Observer:
         self._cuts.begin(source, CLAIM, watermark_ms)
 
     def _alert(self, datum: Mapping[str, object]) -> None:
-        alert = Alert(**datum)  # type: ignore[arg-type]
+        alert = alert_of(datum)
         if alert.status == FIRING:
             self._firing[alert.id] = alert
         else:
@@ -210,8 +210,9 @@ class Observer:
             *self._dark_watch.judge(self._dark(seen, now_ms), now_ms),
             *self._subscribers_watch.judge(self._not_reached(seen), now_ms),
         )
-        topic = names.alert(self._node.name)
-        return [Emit(topic, alert.id.encode(), self._codec.encode("sync.wire.Alert", alert.datum())) for alert in alerts]
+        topic, departments = names.alert(self._node.name), self._declarations.departments
+        told = [addressed(alert, [alert.labels.get("source", "")], departments) for alert in alerts]
+        return [Emit(topic, alert.id.encode(), self._codec.encode("sync.wire.Alert", alert.datum())) for alert in told]
 
     def _dark(self, seen: Mapping[str, Mapping[str, Lag]], now_ms: int) -> dict[str, bool]:
         """Whether a source of this node is dark; without those of which it is too early to know."""
