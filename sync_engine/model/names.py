@@ -102,3 +102,8 @@ def heartbeat(department: Department) -> str:
 
 def partition_of(key: bytes, partitions: int) -> int:
     return crc32(key) % partitions
+
+
+def schema_history(department: Department) -> str:
+    """Where a MariaDB connector keeps what its tables looked like. It makes and reads this topic itself, and it alone."""
+    return f"{department.node}.schema_history.{department.name}"

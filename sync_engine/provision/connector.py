@@ -1,11 +1,16 @@
-"""The Debezium PostgreSQL connector of a department.
+"""The Debezium connector of a department: PostgreSQL or MariaDB.
 
 Every setting whose default loses or changes something is said. The surprise: the record's order rests on settings here: the epoch header,
 one task, one partition, no skipped operation.
+
+Seen on MariaDB 11.4 with Debezium 3.5: a DELETE and its re-INSERT under another primary key come at one position, of two rows;
+TRUNCATE comes as `t`; tinyint(1) comes as a number; DATETIME without a zone; a zero date ('0000-00-00') comes as NULL, but in a NOT NULL
+column as the column's default, a date that nobody wrote. A NULL comes as the column's default, if it has one (asked for in `database`).
 """
 
 import re
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from sync_engine.model import names
 from sync_engine.model.declaration import Declarations, Department
@@ -42,6 +47,8 @@ class Capture:
     """`disabled` where the database's owner makes the publication."""
     snapshot_mode: str = "initial"
     beat_ms: int = 1000
+    bootstrap: str = ""
+    """Kafka as Connect reaches it. Needed for MariaDB: its connector keeps the history of the tables' schemas there by itself."""
     poll_ms: int = 50
     """How long the connector waits for more changes: it is added to the lag of a quiet table."""
 
@@ -55,12 +62,10 @@ class Capture:
 def connector_config(declarations: Declarations, department: Department, database: Database, capture: Capture) -> dict[str, str]:
     """The connector's whole configuration. `department` must be of `declarations`, whose cdc family says how its topics are made."""
     return {
-        "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
         "name": department.connector,
         "topic.prefix": department.connector,
         "tasks.max": "1",
-        **_database(department, database),
-        **_publication(department, capture),
+        **(_mariadb(department, database, capture) if department.kind == "mariadb" else _postgresql(department, database, capture)),
         **_events(department, capture),
         **_heartbeat(department, capture),
         **_delivery(declarations, capture),
@@ -69,25 +74,73 @@ def connector_config(declarations: Declarations, department: Department, databas
     }
 
 
-def _database(department: Department, database: Database) -> dict[str, str]:
+def _postgresql(department: Department, database: Database, capture: Capture) -> dict[str, str]:
+    return {
+        "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
+        **_database(database),
+        "database.dbname": database.dbname,
+        "plugin.name": "pgoutput",
+        "slot.name": capture_name(department),
+        "publication.name": capture_name(department),
+        "publication.autocreate.mode": capture.publication_mode,
+        "table.include.list": _tables(department),
+        "unavailable.value.placeholder": UNAVAILABLE,
+        # Dates are days, timestamps are microseconds, whatever the precision of the column.
+        "time.precision.mode": "microseconds",
+    }
+
+
+def _mariadb(department: Department, database: Database, capture: Capture) -> dict[str, str]:
+    if not capture.bootstrap:
+        raise ValueError("a MariaDB connector must be told where Kafka is: it keeps its schema history there")
+    return {
+        "connector.class": "io.debezium.connector.mariadb.MariaDbConnector",
+        **_database(database),
+        "database.ssl.mode": "disable",
+        # It registers as a replica. By default a number by chance out of a thousand: two of one number throw each other out.
+        "database.server.id": str(server_id(department)),
+        "table.include.list": _tables(department),
+        "schema.history.internal": "io.debezium.storage.kafka.history.KafkaSchemaHistory",
+        "schema.history.internal.kafka.bootstrap.servers": capture.bootstrap,
+        "schema.history.internal.kafka.topic": names.schema_history(department),
+        # Only of the tables that are captured; a server's other tables are none of ours.
+        "schema.history.internal.store.only.captured.tables.ddl": "true",
+        # A DDL that it cannot read stops it: to go on would be to read the next rows by the wrong columns.
+        "schema.history.internal.skip.unparseable.ddl": "false",
+        "inconsistent.schema.handling.mode": "fail",
+        # DDL as records of a topic named as the prefix: nobody reads it.
+        "include.schema.changes": "false",
+        "include.query": "false",
+        # Dates are days; a DATETIME is milliseconds up to precision 3, else microseconds.
+        "time.precision.mode": "adaptive_time_microseconds",
+        # By default the years 0 to 99 become 1970 to 2069: another date than the one that stands there.
+        "enable.time.adjuster": "false",
+        # What is greater than 2^63 - 1 comes as a negative number: still another for each; `precise` would be bytes.
+        "bigint.unsigned.handling.mode": "long",
+    }
+
+
+_SERVER_IDS_FROM = 2**31
+"""Above what people give their servers."""
+
+
+def server_id(department: Department) -> int:
+    """Its connector's number among the server's replicas: of the name, so it stays the same."""
+    return _SERVER_IDS_FROM + int.from_bytes(blake2b(department.connector.encode(), digest_size=4).digest()) % (_SERVER_IDS_FROM - 1)
+
+
+def _database(database: Database) -> dict[str, str]:
     return {
         "database.hostname": database.host,
         "database.port": str(database.port),
-        "database.dbname": database.dbname,
         "database.user": database.user,
         "database.password": database.password,
-        "plugin.name": "pgoutput",
-        "slot.name": capture_name(department),
     }
 
 
-def _publication(department: Department, capture: Capture) -> dict[str, str]:
-    return {
-        "publication.name": capture_name(department),
-        "publication.autocreate.mode": capture.publication_mode,
-        # A list of regular expressions.
-        "table.include.list": ",".join(re.escape(table) for table in captured_tables(department)),
-    }
+def _tables(department: Department) -> str:
+    """A list of regular expressions."""
+    return ",".join(re.escape(table) for table in captured_tables(department))
 
 
 def _events(department: Department, capture: Capture) -> dict[str, str]:
@@ -98,10 +151,7 @@ def _events(department: Department, capture: Capture) -> dict[str, str]:
         "tombstones.on.delete": "false",
         # The default skips TRUNCATE: rows would live on that the department emptied.
         "skipped.operations": "none",
-        "unavailable.value.placeholder": UNAVAILABLE,
         "decimal.handling.mode": "string",
-        # Dates are days, timestamps are microseconds, whatever the precision of the column.
-        "time.precision.mode": "microseconds",
         "provide.transaction.metadata": "false",
         # Three headers in every record that say what the topic's name says.
         "extended.headers.enabled": "false",

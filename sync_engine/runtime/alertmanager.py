@@ -76,9 +76,23 @@ def _posted(alert: Alert, ends_ms: int) -> dict[str, Any]:
     labels = {"alertname": NAMES.get(alert.kind, alert.kind), "severity": alert.severity, "node": alert.node, **_steady(alert)}
     return {
         "labels": {name: value for name, value in labels.items() if value},
-        "annotations": {"summary": alert.summary_en, "summary_zh": alert.summary_zh, "id": alert.id},
+        "annotations": {"summary": alert.summary_en, "summary_zh": alert.summary_zh, "id": alert.id, **_whom(alert)},
         "startsAt": _time(alert.since_ms),
         "endsAt": _time(ends_ms),
+    }
+
+
+def _whom(alert: Alert) -> dict[str, str]:
+    """Whom to ask, and in the end: one line a department."""
+    if not alert.responsible:
+        return {}
+    return {
+        "data_officer": "\n".join(
+            f"{each.source}: {each.data_officer} {each.data_officer_phone} ({each.unit})" for each in alert.responsible
+        ),
+        "first_responsible": "\n".join(
+            f"{each.source}: {each.first_responsible} {each.first_responsible_phone}" for each in alert.responsible
+        ),
     }
 
 

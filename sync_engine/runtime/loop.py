@@ -44,7 +44,8 @@ class Clock(Protocol):
 class Watch(Protocol):
     """Where the loop tells what it did; metrics are made there and nowhere else."""
 
-    def committed(self, stage: str, records: int, emits: int, letters: Sequence[DeadLetter]) -> None: ...
+    def committed(self, stage: str, records: int, emits: int, letters: Sequence[DeadLetter]) -> None:
+        """A transaction is committed: a batch, or (of no records) a position alone."""
 
     def aborted(self, stage: str) -> None: ...
 
@@ -367,6 +368,7 @@ class BatchLoop:
             self._next.update(ahead)
             self._log.commit([], dict(self._next))
             self._committed.update(self._next)
+            self._watch.committed(self.stage.name, 0, 0, [])
 
     def _go_back(self) -> None:
         for partition, overlay in self._overlays.items():

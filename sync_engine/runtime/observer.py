@@ -12,7 +12,7 @@ from sync_engine.ingest.capture import read_position
 from sync_engine.ingest.stage import epoch_of
 from sync_engine.ingest.values import Refused
 from sync_engine.model import names
-from sync_engine.model.alert import FIRING, Alert
+from sync_engine.model.alert import FIRING, Alert, addressed, alert_of
 from sync_engine.model.claim import Position
 from sync_engine.model.declaration import Declarations, Department
 from sync_engine.model.outcome import Emit
@@ -211,7 +211,7 @@ class Observer:
         self._cuts.begin(source, CLAIM, watermark_ms)
 
     def _alert(self, datum: Mapping[str, object]) -> None:
-        alert = Alert(**datum)  # type: ignore[arg-type]
+        alert = alert_of(datum)
         if alert.status == FIRING:
             self._firing[alert.id] = alert
         else:
@@ -243,8 +243,9 @@ class Observer:
             *self._brake_watch.judge({source: source in self._held for source in self._own}, now_ms),
             *self._subscribers_watch.judge(self._late(by_place, now_ms), now_ms),
         )
-        topic = names.alert(self._node.name)
-        return [Emit(topic, alert.id.encode(), self._codec.encode("sync.wire.Alert", alert.datum())) for alert in alerts]
+        topic, departments = names.alert(self._node.name), self._declarations.departments
+        told = [addressed(alert, [alert.labels.get("source", "")], departments) for alert in alerts]
+        return [Emit(topic, alert.id.encode(), self._codec.encode("sync.wire.Alert", alert.datum())) for alert in told]
 
     def _dark(self, now_ms: int) -> dict[str, bool]:
         """Whether a source of this node is dark; one that was never heard of is not asked about soon after the start."""
@@ -278,8 +279,7 @@ class Observer:
 
 def _about(department: Department) -> dict[str, str]:
     """Labels: which department it is, and the entities that it feeds: its lag is theirs."""
-    entities = {mapping.entity for source in department.sources for mapping in source.mappings}
-    return {"department": department.name, "entity": ",".join(sorted(entities))}
+    return {"department": department.name, "entity": ",".join(department.entities)}
 
 
 def _department(source: str) -> str:

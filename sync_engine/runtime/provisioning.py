@@ -82,7 +82,8 @@ def config_of(declarations: Declarations, settings: Settings, department: Depart
     found = settings.databases[department.settings]
     password = found.connect_password or ""
     database = Database(found.host, found.port, found.dbname, found.user, password)
-    return connector_config(declarations, department, database, Capture(str(settings.registry.native_url), settings.kafka.replication))
+    capture = Capture(str(settings.registry.native_url), settings.kafka.replication, bootstrap=settings.kafka.bootstrap)
+    return connector_config(declarations, department, database, capture)
 
 
 class Provisioner:

@@ -35,7 +35,7 @@ AT: Position = (1, 1, 90, 100, 0)
 
 GIVEN = {
     **dict.fromkeys(("change", "op", "sequence", "snapshot", "epoch", "tombstone", "bytes", "of"), ANY),
-    **{key: [ANY] for key in ("lsn", "without", "envelope_without")},
+    **{key: [ANY] for key in ("lsn", "binlog", "without", "envelope_without")},
     **dict.fromkeys(("before", "after"), Either((Named(ANY), None))),
 }
 CLAIM = {**dict.fromkeys(("row", "moved_to", "mapping"), ANY), **{key: [ANY] for key in ("at", "unchanged")}, "says": Named(ANY)}
@@ -91,10 +91,16 @@ def record_of(topic: str, source: Source, given: dict[str, Any]) -> Record:
 def envelope_of(source: Source, given: dict[str, Any]) -> dict[str, Any]:
     previous, event = given.get("lsn", AT[2:4])
     sequence = given.get("sequence", msgspec.json.encode([previous and str(previous), str(event)]).decode())
+    origin = {"snapshot": given.get("snapshot", "false"), "ts_ms": COMMITTED_MS}
+    if "binlog" in given:
+        # As MariaDB's connector writes it: the sequence is there and empty.
+        origin |= {"connector": "mariadb", "sequence": None, **dict(zip(("file", "pos", "row"), given["binlog"], strict=True))}
+    else:
+        origin["sequence"] = sequence
     envelope = {
         "before": row_of(source, given, "before"),
         "after": row_of(source, given, "after"),
-        "source": {"snapshot": given.get("snapshot", "false"), "sequence": sequence, "ts_ms": COMMITTED_MS},
+        "source": origin,
         "op": given["op"],
     }
     missing = given.get("envelope_without", [])

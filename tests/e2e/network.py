@@ -106,7 +106,8 @@ class Network:
 
     def command(self, *arguments: str) -> list[str]:
         """A command line of `sync-engine` with this network's settings."""
-        return [sys.executable, "-m", "sync_engine", "--declarations", str(DECLARATIONS), "--settings", str(self.settings_file), *arguments]
+        files = ["--declarations", str(DECLARATIONS), "--settings", str(self.settings_file)]
+        return [sys.executable, "-m", "sync_engine", "--lang", "en", *files, *arguments]
 
     def told(self, *arguments: str) -> str:
         """What such a command says on stdout; it must not fail."""

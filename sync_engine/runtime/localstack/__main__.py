@@ -10,6 +10,7 @@ from types import FrameType
 
 from sync_engine.runtime.localstack import ALL, FetchFailed, LocalStack, ServiceFailed
 from sync_engine.runtime.localstack.fetch import fetch, write_lock
+from sync_engine.runtime.localstack.services import FETCHED, KNOWN
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "lock":
             write_lock(_say)
         elif options.command == "fetch":
-            for folder in fetch(_say).values():
+            for folder in fetch(_say, roots={root for name in options.services.split(",") for root in FETCHED[name]}).values():
                 print(folder)
         else:
             return _up(options.home, tuple(options.services.split(",")), dict(options.port))
@@ -37,9 +38,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start the servers and run until Ctrl-C")
     up.add_argument("--home", type=Path, default=Path(".sync-engine/stack"), help="where data, logs and configuration are kept")
-    up.add_argument("--services", default=",".join(ALL), help=f"some of {','.join(ALL)}")
+    up.add_argument("--services", default=",".join(ALL), help=f"some of {','.join(KNOWN)}")
     up.add_argument("--port", action="append", default=[], type=_port, metavar="NAME=PORT", help="a fixed port, such as kafka=9092")
-    commands.add_parser("fetch", help="bring everything into the cache")
+    bring = commands.add_parser("fetch", help="bring what the servers need into the cache")
+    bring.add_argument("--services", default=",".join(ALL), help=f"some of {','.join(KNOWN)}")
     commands.add_parser("lock", help="resolve the versions anew and write jars.lock")
     return parser
 

