@@ -13,7 +13,7 @@ from sync_engine import declared
 from sync_engine.cli.root import cli
 
 ROOT = Path(__file__).parents[2]
-NODES = ["anhui", "jinan", "luan"]
+NODES = ["anhui", "feixi", "hefei", "huoshan", "jinan", "luan"]
 
 
 @pytest.fixture
@@ -71,9 +71,9 @@ def test_the_names_are_those_of_the_declarations_that_are_given(programs: Path, 
     for folder in declared.FOLDERS:
         shutil.copytree(declared.shipped() / folder, root / folder)
     network = root / "connectors" / "network.yaml"
-    network.write_text(network.read_text("utf-8").replace("department_classes:", "  huoqiu: {}\ndepartment_classes:", 1), "utf-8")
+    network.write_text(network.read_text("utf-8").replace("department_classes:", "  zongyang: {}\ndepartment_classes:", 1), "utf-8")
 
-    assert completed(programs, f"sync-engine --declarations {root} status --node h") == ["huoqiu"], "though it has faults"
+    assert completed(programs, f"sync-engine --declarations {root} status --node z") == ["zongyang"], "though it has faults"
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_faults_as_json_are_one_object_on_stderr(tmp_path: Path) -> None:
         shutil.copytree(declared.shipped() / folder, tmp_path / folder)
     (tmp_path / "topics" / "cut.yaml").unlink()
     network = tmp_path / "connectors" / "network.yaml"
-    network.write_text(network.read_text("utf-8").replace("tier: city", "tier: town"), "utf-8")
+    network.write_text(network.read_text("utf-8").replace("tier: city", "tier: town", 1), "utf-8")
 
     code, out, err = run("--declarations", str(tmp_path), "check", "--output=json")
 

@@ -22,7 +22,8 @@ import httpx2
 from sync_engine import declared, settings
 from sync_engine.fault import Message
 from sync_engine.model.declaration import Declarations
-from sync_engine.runtime.demo.departments import ROLE, Departments, database_of
+from sync_engine.runtime.demo.departments import Departments
+from sync_engine.runtime.demo.installation import settings_text
 from sync_engine.runtime.demo.people import people
 from sync_engine.runtime.localstack import Endpoints, LocalStack
 from sync_engine.runtime.localstack.process import Child
@@ -85,38 +86,21 @@ class Demo:
 
     def _prepare(self, endpoints: Endpoints, webhook_url: str, webhook_secret: str) -> Settings:
         password_file = self.home / "stack" / "secrets" / "capture.properties"
-        self._departments = Departments(endpoints.postgres, self._declarations)
+        self._departments = Departments(endpoints.postgres, endpoints.mariadb, self._declarations)
         if self._departments.make(password_file):
             self._departments.fill(people(PEOPLE))
             self._mark(Message("departments have {people} synthetic people", people=PEOPLE))
         file = self.home / "settings.toml"
-        file.write_text(self._settings_text(endpoints, webhook_url, password_file), encoding="utf-8")
-        (self.home / "webhook.secret").write_text(webhook_secret)
+        secret_file = self.home / "webhook.secret"
+        secret_file.write_text(webhook_secret)
+        webhook = (webhook_url, secret_file)
+        text = settings_text(self._declarations, self._departments, endpoints, self.home, password_file, webhook)
+        file.write_text(text, encoding="utf-8")
         installed = settings.load(file)
         topics = apply_topics(self._declarations, installed, self._declarations.nodes)
         schemas = apply_schemas(self._declarations, installed)
         self._mark(Message("{topics} topics and {schemas} schemas are there", topics=topics, schemas=schemas))
         return installed
-
-    def _settings_text(self, endpoints: Endpoints, webhook_url: str, password_file: Path) -> str:
-        port = endpoints.postgres.rsplit(":", 1)[1].split("/")[0]
-        lines = [
-            f'[kafka]\nbootstrap = "{endpoints.kafka}"\nreplication = 1\n',
-            f'[registry]\nurl = "{endpoints.registry}"\nnative_url = "{endpoints.registry_native}"\n',
-            f'[connect]\nurl = "{endpoints.connect}"\n',
-            f'[redis]\nurl = "{endpoints.redis}"\n',
-            f'[state]\ndir = "{self.home / "state"}"\n',
-        ]
-        for department in self._declarations.departments.values():
-            lines.append(
-                f'[databases.{department.settings}]\nport = {port}\ndbname = "{database_of(department)}"\nuser = "{ROLE}"\n'
-                f'connect_password = "${{file:{password_file}:password}}"\n'
-            )
-        for subscriber in self._declarations.subscribers.values():
-            lines.append(
-                f'[subscribers.{subscriber.settings}]\nurl = "{webhook_url}"\nsecrets = ["${{file:{self.home / "webhook.secret"}}}"]\n'
-            )
-        return "\n".join(lines)
 
     def _start_nodes(self) -> None:
         for name in self._declarations.nodes:

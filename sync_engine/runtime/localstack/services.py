@@ -21,14 +21,11 @@ from sync_engine.fault import Message
 from sync_engine.runtime.localstack.fetch import FetchFailed
 from sync_engine.runtime.localstack.process import Child, Ready, ServiceFailed, User, answers, listens, succeeds
 
-KAFKA, REGISTRY, POSTGRES, REDIS, CONNECT = "kafka", "registry", "postgres", "redis", "connect"
-MARIADB = "mariadb"
-ALL = (KAFKA, REGISTRY, POSTGRES, REDIS, CONNECT)
-"""What is started if nothing else is said."""
-KNOWN = (KAFKA, REGISTRY, POSTGRES, MARIADB, REDIS, CONNECT)
-"""In the order in which they are started; stopped the other way round. What is not in ALL is started, and fetched, only if it is named."""
+KAFKA, REGISTRY, POSTGRES, MARIADB, REDIS, CONNECT = "kafka", "registry", "postgres", "mariadb", "redis", "connect"
+ALL = (KAFKA, REGISTRY, POSTGRES, MARIADB, REDIS, CONNECT)
+"""In the order in which they are started; stopped the other way round."""
 
-PORTS: Mapping[str, tuple[str, ...]] = {name: (name, "kafka_controller") if name == KAFKA else (name,) for name in KNOWN}
+PORTS: Mapping[str, tuple[str, ...]] = {name: (name, "kafka_controller") if name == KAFKA else (name,) for name in ALL}
 """The ports of each, by name."""
 FETCHED: Mapping[str, tuple[str, ...]] = {
     KAFKA: ("kafka",),
@@ -253,7 +250,7 @@ BUILD: Mapping[str, Callable[[Site], Child]] = {
     REDIS: redis,
     CONNECT: connect,
 }
-"""A server that is added is a function here, its name in KNOWN, what it fetches in FETCHED and in versions.py."""
+"""A server that is added is a function here, its name in ALL, what it fetches in FETCHED and in versions.py."""
 READY_SECONDS = {KAFKA: 60.0, REGISTRY: 90.0, POSTGRES: 60.0, MARIADB: 60.0, REDIS: 15.0, CONNECT: 180.0}
 
 

@@ -26,7 +26,6 @@ from sync_engine.runtime.localstack.services import (
     CONNECT,
     FETCHED,
     KAFKA,
-    KNOWN,
     MARIADB,
     PORTS,
     POSTGRES,
@@ -38,7 +37,7 @@ from sync_engine.runtime.localstack.services import (
     outside,
 )
 
-_PORT_NAMES = tuple(port for name in KNOWN for port in PORTS[name])
+_PORT_NAMES = tuple(port for name in ALL for port in PORTS[name])
 _PORT_GRACE_SECONDS = 3.0
 """The servers of a run that was killed need a moment to be gone."""
 
@@ -70,7 +69,7 @@ class LocalStack:
         say: Say = print,
         fast_start: bool = True,
     ) -> None:
-        _check_names("service", services, KNOWN)
+        _check_names("service", services, ALL)
         _check_names("port", ports or (), _PORT_NAMES)
         self.home = home.absolute()
         self._wanted = tuple(services)
@@ -104,7 +103,7 @@ class LocalStack:
 
     def start(self) -> Endpoints:
         """Start what is wanted and does not run yet. Raises ServiceFailed or FetchFailed after stopping what this call had started."""
-        names = [name for name in KNOWN if name in self._wanted and name not in self._children]
+        names = [name for name in ALL if name in self._wanted and name not in self._children]
         if names:
             check_installed()
             self._take_home()
@@ -122,7 +121,7 @@ class LocalStack:
 
     def add(self, *services: str) -> Endpoints:
         """Start more servers on the same home."""
-        _check_names("service", services, KNOWN)
+        _check_names("service", services, ALL)
         before = self._wanted
         self._wanted = tuple(dict.fromkeys((*before, *services)))
         try:
@@ -175,8 +174,8 @@ class LocalStack:
 
     def _stop(self, names: set[str]) -> None:
         # Connect first: it would spend its time on servers that are gone.
-        for together in ({CONNECT}, set(KNOWN) - {CONNECT}):
-            children = [self._children.pop(name) for name in KNOWN if name in names & together and name in self._children]
+        for together in ({CONNECT}, set(ALL) - {CONNECT}):
+            children = [self._children.pop(name) for name in ALL if name in names & together and name in self._children]
             if children:
                 with ThreadPoolExecutor(len(children)) as pool:
                     list(pool.map(Child.stop, children))
