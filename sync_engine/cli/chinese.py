@@ -71,7 +71,9 @@ HELP: Mapping[str, str] = {
     "Have the capture of NAME stand still. It goes dark; its database keeps its log for it meanwhile: do not forget it.": (
         "暂停 NAME 的采集。它将失联；其间数据库一直为它保留日志：勿忘恢复。"
     ),
-    "Have a paused capture of NAME go on where it stood.": "让已暂停的 NAME 从原处继续采集。",
+    "Have NAME go on where it stood: one that the brake holds is released, a paused capture runs again.": (
+        "让 NAME 从原处继续：被制动暂挂的予以放行，已暂停的采集恢复运行。"
+    ),
     "Dead letters: records that were put aside with their reason.": "死信：连同原因一并搁置的记录。",
     "What stands, oldest first: no part of it is a record's key or value.": "尚存的死信，最早的在前：不含任何记录的键或值。",
     "Whose dead letters.": "哪个节点的死信。",
@@ -442,6 +444,7 @@ FAULTS: Mapping[str, str] = {
 }
 
 SERVERS: Mapping[str, str] = {
+    "Kafka": "Kafka",
     "A worker cannot reach the leader: check rest.advertised.host.name of the workers.": (
         "有工作进程连不上主节点：请检查各工作进程的 rest.advertised.host.name。"
     ),
