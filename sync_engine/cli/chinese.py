@@ -444,7 +444,7 @@ FAULTS: Mapping[str, str] = {
 }
 
 SERVERS: Mapping[str, str] = {
-    "Kafka": "Kafka",
+    "what is held": "暂挂状态",
     "A worker cannot reach the leader: check rest.advertised.host.name of the workers.": (
         "有工作进程连不上主节点：请检查各工作进程的 rest.advertised.host.name。"
     ),

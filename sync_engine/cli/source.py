@@ -138,7 +138,7 @@ def resume(context: click.Context, name: str, output: str) -> None:
 
     declarations, settings = installed(context)
     department = _department(declarations, name)
-    with reaching("Kafka"):
+    with reaching("what is held"):
         release(settings.kafka.bootstrap, department.node, name, client=settings.kafka.client)
     _settled(context, name, output, "RUNNING", lambda connect, connector: connect.resume(connector))
 
