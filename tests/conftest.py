@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sync_engine.runtime.localstack import LocalStack
 
 BROKER = ("kafka", "registry")
-STACK = (*BROKER, "postgres", "redis", "connect")
+STACK = (*BROKER, "postgres", "mariadb", "redis", "connect")
 
 
 @contextmanager

@@ -1,13 +1,23 @@
-"""What is an alert: a tier that lags behind a source; a source that is dark, not captured or has dead letters; a subscriber that lags.
+"""What is an alert: a tier or a subscriber that lags, a source that is dark, not captured, held, or with dead letters. One each.
 
-Pure; one each, resolved by itself. A source that is not known yet (the engine has just started) raises nothing for `GRACE_MS`.
+Pure. A source that is not known yet (the engine has just started) raises nothing until `GRACE_MS` have passed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from sync_engine.model.alert import CAPTURE_FAILED, DEAD_LETTERS, FIRING, RESOLVED, SOURCE_DARK, SUBSCRIBER_LAG, TIER_LAG, Alert
+from sync_engine.model.alert import (
+    BRAKE,
+    CAPTURE_FAILED,
+    DEAD_LETTERS,
+    FIRING,
+    RESOLVED,
+    SOURCE_DARK,
+    SUBSCRIBER_LAG,
+    TIER_LAG,
+    Alert,
+)
 from sync_engine.model.declaration import Node
 from sync_engine.observe.lag import Lag
 
@@ -16,9 +26,8 @@ READ_AGAIN_MS = 10_000
 """After a start what happened before is read again from its beginning: until then what was put aside long ago may look as if it stood."""
 
 
-def too_early(lag: Lag, running_ms: int) -> bool:
-    """Whether a node that has run for so long cannot know yet that a source is silent."""
-    return lag.watermark_ms is None and running_ms < GRACE_MS
+About = Mapping[str, Mapping[str, str]]
+"""Further labels of the alerts about a source or a subscriber."""
 
 
 class Standing:
@@ -54,10 +63,9 @@ class Standing:
 class LagWatch:
     """The lag alerts of one node."""
 
-    def __init__(self, node: Node, started_ms: int, entities: Mapping[str, Sequence[str]]) -> None:
-        """`entities` = what each source feeds."""
+    def __init__(self, node: Node, started_ms: int, about: About) -> None:
         self._node = node
-        self._entities = entities
+        self._about = about
         self._started_ms = started_ms
         self._standing = Standing(TIER_LAG, started_ms)
         self.recall = self._standing.recall
@@ -66,21 +74,18 @@ class LagWatch:
         """Alerts that begin or end now. Each pair: the lag of a source at this tier's golden records, and the first blocked place."""
         alerts: list[Alert] = []
         for lag, blocked in lags:
-            if too_early(lag, now_ms - self._started_ms):
+            if self._too_early(lag, now_ms):
                 continue
             alert_id = f"{TIER_LAG}/{self._node.name}/{lag.source}"
             alerts += self._standing.judge(alert_id, not lag.on_time, lambda: self._firing(alert_id, lag, blocked, now_ms), now_ms)  # noqa: B023  # called at once
         return alerts
 
+    def _too_early(self, lag: Lag, now_ms: int) -> bool:
+        return lag.watermark_ms is None and now_ms - self._started_ms < GRACE_MS
+
     def _firing(self, alert_id: str, lag: Lag, blocked: str | None, now_ms: int) -> Alert:
-        labels = {
-            "source": lag.source,
-            "entities": ",".join(self._entities[lag.source]),
-            "tier": self._node.tier,
-            "node": self._node.name,
-            "state": lag.state,
-            "hop": blocked or lag.place,
-        }
+        labels = {"source": lag.source, "tier": self._node.tier, "node": self._node.name, "state": lag.state, "hop": blocked or lag.place}
+        labels |= self._about[lag.source]
         return Alert(
             alert_id,
             TIER_LAG,
@@ -95,79 +100,87 @@ class LagWatch:
 
 
 class SubjectWatch:
-    """The alerts of one kind about the sources or the subscribers of one node; a source "" is whatever is no department's of this node."""
+    """The alerts of one kind about the sources or subscribers of one node; a source "" is whatever is no department's of this node."""
 
     def __init__(
-        self, node: Node, kind: str, severity: str, zh: str, en: str, started_ms: int, *, about: str = "source", after_ms: int = 0
+        self, node: Node, kind: str, severity: str, zh: str, en: str, started_ms: int, about: About, subject: str = "source"
     ) -> None:
-        """`zh` and `en` are the summaries, with {node} and {subject}; `about` is the label that names the subject.
-
-        What is wrong for `after_ms` fires.
-        """
+        """`zh` and `en` are the summaries, with {node} and {source}; `subject` = the label that says whom it is about."""
         self._node = node
+        self._about, self._subject = about, subject
         self._kind, self._severity, self._zh, self._en = kind, severity, zh, en
         self._started_ms = started_ms
-        self._about, self._after_ms = about, after_ms
-        self._wrong_ms: dict[str, int] = {}
         self._standing = Standing(kind, started_ms)
         self.recall = self._standing.recall
 
     def judge(self, wrong: Mapping[str, bool], now_ms: int) -> list[Alert]:
-        """Alerts that begin or end now; `wrong` = whether something is wrong, by subject."""
+        """Alerts that begin or end now; `wrong` = whether something is wrong, by source or subscriber."""
         alerts: list[Alert] = []
         if now_ms - self._started_ms < READ_AGAIN_MS:
             return alerts
-        for subject, is_wrong in wrong.items():
-            alert_id = f"{self._kind}/{self._node.name}/{subject}"
-            lasts = self._lasts(subject, is_wrong, now_ms)
-            if is_wrong and not lasts:
-                continue
-            alerts += self._standing.judge(alert_id, lasts, lambda: self._firing(alert_id, subject, now_ms), now_ms)  # noqa: B023  # called at once
+        for source, is_wrong in wrong.items():
+            alert_id = f"{self._kind}/{self._node.name}/{source}"
+            alerts += self._standing.judge(alert_id, is_wrong, lambda: self._firing(alert_id, source, now_ms), now_ms)  # noqa: B023  # called at once
         return alerts
 
-    def _lasts(self, subject: str, is_wrong: bool, now_ms: int) -> bool:
-        if not is_wrong:
-            self._wrong_ms.pop(subject, None)
-            return False
-        return now_ms - self._wrong_ms.setdefault(subject, now_ms) >= self._after_ms
-
-    def _firing(self, alert_id: str, subject: str, now_ms: int) -> Alert:
+    def _firing(self, alert_id: str, source: str, now_ms: int) -> Alert:
         return Alert(
             alert_id,
             self._kind,
             FIRING,
             self._severity,
             self._node.name,
-            {self._about: subject, "tier": self._node.tier, "node": self._node.name},
-            self._zh.format(node=self._node.title.zh, subject=subject or "非本节点来源"),
-            self._en.format(node=self._node.title.en, subject=subject or "no source of its own"),
+            {self._subject: source, "tier": self._node.tier, "node": self._node.name, **self._about.get(source, {})},
+            self._zh.format(node=self._node.title.zh, source=source or "非本节点来源"),
+            self._en.format(node=self._node.title.en, source=source or "no source of its own"),
             now_ms,
         )
 
 
-def letters_watch(node: Node, started_ms: int) -> SubjectWatch:
+def letters_watch(node: Node, started_ms: int, about: About) -> SubjectWatch:
     """Records were put aside, and neither put back nor given up."""
-    zh, en = "死信: {node} 搁置了 {subject} 的记录", "{node} has put aside records of {subject}"
-    return SubjectWatch(node, DEAD_LETTERS, "warning", zh, en, started_ms)
+    zh, en = "死信: {node} 搁置了 {source} 的记录", "{node} has put aside records of {source}"
+    return SubjectWatch(node, DEAD_LETTERS, "warning", zh, en, started_ms, about)
 
 
-def captures_watch(node: Node, started_ms: int) -> SubjectWatch:
+def captures_watch(node: Node, started_ms: int, about: About) -> SubjectWatch:
     """A connector or a task of it is FAILED, though the node has it started again and again."""
-    zh, en = "采集失败: {node} 的 {subject}", "{node} captures {subject} no more: a task has failed"
-    return SubjectWatch(node, CAPTURE_FAILED, "critical", zh, en, started_ms)
+    zh, en = "采集失败: {node} 的 {source}", "{node} captures {source} no more: a task has failed"
+    return SubjectWatch(node, CAPTURE_FAILED, "critical", zh, en, started_ms, about)
 
 
-def dark_watch(node: Node, started_ms: int) -> SubjectWatch:
-    """A source of this node has given no beat for ten seconds: its database, its connector or Connect is away."""
-    zh, en = "来源失联: {node} 收不到 {subject} 的心跳", "{node} gets no beats of {subject}: its database or its capture is away"
-    return SubjectWatch(node, SOURCE_DARK, "critical", zh, en, started_ms)
+def dark_watch(node: Node, started_ms: int, about: About) -> SubjectWatch:
+    """No beat of a source of this node for so long that it is dark."""
+    zh, en = "来源失联: {node} 收不到 {source} 的心跳", "{node} gets no beat of {source}"
+    return SubjectWatch(node, SOURCE_DARK, "critical", zh, en, started_ms, about)
 
 
-SUBSCRIBER_AFTER_MS = 10_000
-"""One attempt that fails, or a burst that takes its time, is nobody's night."""
+def brake_watch(node: Node, started_ms: int, about: About) -> SubjectWatch:
+    """Too much of what a source says had to be put aside: nothing of it is read until a person has released it."""
+    zh, en = "制动: {node} 暂挂了 {source}，其过多记录无法使用", "{node} holds {source}: too many of its records are unusable"
+    return SubjectWatch(node, BRAKE, "critical", zh, en, started_ms, about)
 
 
-def subscribers_watch(node: Node, started_ms: int) -> SubjectWatch:
-    """A subscriber has not acknowledged what it is owed, or its deliveries are behind while the tier itself is not."""
-    zh, en = "推送滞后: {node} 未能送达订阅方 {subject}", "{node} does not get through to the subscriber {subject}"
-    return SubjectWatch(node, SUBSCRIBER_LAG, "warning", zh, en, started_ms, about="subscriber", after_ms=SUBSCRIBER_AFTER_MS)
+def subscribers_watch(node: Node, started_ms: int, about: About) -> SubjectWatch:
+    """What a subscriber of this node is owed is here, and has not been acknowledged within the objective."""
+    zh, en = "推送滞后: {node} 的订阅方 {source}", "subscriber {source} of {node} lags"
+    return SubjectWatch(node, SUBSCRIBER_LAG, "warning", zh, en, started_ms, about, "subscriber")
+
+
+class Deliveries:
+    """Since when something has been parked for each subscriber without a break."""
+
+    def __init__(self, objective_seconds: float) -> None:
+        self._objective_seconds = objective_seconds
+        self._since_ms: dict[str, int] = {}
+
+    def is_late(self, subscriber: str, parked: int, lags: Sequence[tuple[Lag, Lag]], now_ms: int) -> bool:
+        """Whether the subscriber itself lags. `lags` = of every source: at golden, and at the subscriber.
+
+        It lags if something has been parked for longer than the objective, or if it keeps no objective that the golden records keep.
+        """
+        if parked == 0:
+            self._since_ms.pop(subscriber, None)
+        since_ms = self._since_ms.setdefault(subscriber, now_ms) if parked else now_ms
+        behind = any(golden.on_time and not here.on_time and here.watermark_ms is not None for golden, here in lags)
+        return behind or now_ms - since_ms > self._objective_seconds * 1000

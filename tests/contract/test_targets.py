@@ -162,15 +162,15 @@ class TablePlace:
             connection.execute(
                 sa.text(
                     f"CREATE TABLE {self.table.name} (id varchar(40) {collation}, version bigint NOT NULL, state varchar(20) NOT NULL,"
-                    f" xm varchar(10) UNIQUE, csrq date, CONSTRAINT {self._name}_pkey PRIMARY KEY (id))"
+                    f" xm varchar(10) UNIQUE, csrq date, zczb numeric(38, 2), CONSTRAINT {self._name}_pkey PRIMARY KEY (id))"
                 )
             )
         self.door = Door(str(given.host), given.port or (5432 if given.drivername == "postgresql" else 3306))
-        self._url = given.set(host="127.0.0.1", port=self.door.port).render_as_string(hide_password=False)
+        self.url = given.set(host="127.0.0.1", port=self.door.port).render_as_string(hide_password=False)
         self.target: Target = self.again()
 
     def again(self) -> Target:
-        return TableWriter(self.table, Secret(self._url))
+        return TableWriter(self.table, Secret(self.url))
 
     def body(self, key: str, version: int, name: str | None = None, born: str = "1990-01-02") -> bytes:
         return msgspec.json.encode(Row(key, version, {"xm": name, "csrq": born, "state": "live"}))
@@ -344,6 +344,19 @@ def test_a_row_that_is_refused_holds_back_itself_alone(table: TablePlace) -> Non
     assert outcomes(answers) == [True, False, False, False, True]
     assert [answer.status for answer in answers] == [None, 422, 422, 422, None]
     assert not any(PERSON in answer.why or "no day" in answer.why for answer in answers)
+
+
+@pytest.mark.stack
+def test_a_decimal_is_kept_to_the_digit(table: TablePlace) -> None:
+    digits = "123456789012345678901234567890123456.12"
+    target = TableWriter(replace(table.table, columns={"capital": "zczb"}), Secret(table.url))
+    row = Row("k", 1, {"zczb": digits, "state": "live"})
+
+    assert outcomes(target.deliver([asked(table, "k", 1, body=msgspec.json.encode(row))])) == [True]
+    target.close()
+
+    with table.admin.begin() as connection:
+        assert str(connection.execute(sa.text(f"SELECT zczb FROM {table.table.name}")).scalar()) == digits
 
 
 @pytest.mark.stack

@@ -1,5 +1,5 @@
 -- 金安区民政局 · 婚姻登记, 社会救助, 社会组织 (MariaDB)
-CREATE DATABASE mz CHARACTER SET utf8mb4;
+CREATE OR REPLACE DATABASE mz CHARACTER SET utf8mb4;
 CREATE TABLE mz.hydj_jl (
     jlbh bigint PRIMARY KEY, nan_sfz varchar(18) NOT NULL, nan_xm varchar(60), nv_sfz varchar(18) NOT NULL, nv_xm varchar(60),
     djlx char(1) NOT NULL, djrq date NOT NULL);

@@ -1,4 +1,5 @@
 -- 金安区政务数据前置库: what 卫健, 编办, 国税, 地税, 国土, 规划 and 建设 put there for exchange
+CREATE SCHEMA sync;
 CREATE SCHEMA wj;
 CREATE TABLE wj.csyxzm (zmbh varchar(10) PRIMARY KEY, sfzh varchar(18) NOT NULL, xm varchar(60), xb char(1), csrq date);
 CREATE TABLE wj.swzm (zmbh varchar(10) PRIMARY KEY, sfzh varchar(18) NOT NULL, xm varchar(60), swrq date, zt char(1) NOT NULL);
