@@ -79,10 +79,14 @@ def show(context: click.Context, name: str) -> None:
 @click.pass_context
 def validate(context: click.Context, name: str) -> None:
     """Ask the connector's plugin about the configuration that `apply` would give NAME; it tries the database. Exit 1 if it objects."""
+    from sync_engine.model.declaration import CONNECTOR_KINDS
     from sync_engine.runtime.provisioning import config_of
 
     declarations, settings = installed(context)
     department = _department(declarations, name)
+    if department.kind not in CONNECTOR_KINDS:
+        advice = f"ask those who run it; we make those of {', '.join(CONNECTOR_KINDS)}"
+        raise fail("nothing was asked", f"a connector for {department.kind} is not made by us", advice, USAGE)
     if department.settings not in settings.databases:
         raise fail("nothing was asked", f"no settings section databases.{department.settings}", "sync-engine check --node NODE", USAGE)
     found = _ask(settings, lambda connect: connect.validate(config_of(declarations, settings, department)))

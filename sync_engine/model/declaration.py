@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 ITEM_TYPES = ("string", "code", "date", "region", "integer", "boolean", "decimal")
-DATABASE_KINDS = ("postgresql", "mariadb")
+DATABASE_KINDS = ("postgresql", "mariadb", "mysql", "oracle", "sqlserver", "db2")
+"""What a department's database may be: its changes are read."""
+CONNECTOR_KINDS = ("postgresql", "mariadb", "mysql")
+"""Whose connector is ours to make. Of the others it is their owner's."""
 KEY_TYPES = ("resident_id", "uscc", "string")
 WEBHOOK, TOPIC, TABLE = "webhook", "topic", "table"
 SUBSCRIBER_KINDS = (WEBHOOK, TOPIC, TABLE)

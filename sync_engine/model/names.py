@@ -99,5 +99,5 @@ def partition_of(key: bytes, partitions: int) -> int:
 
 
 def schema_history(department: Department) -> str:
-    """Where a MariaDB connector keeps what its tables looked like. It makes and reads this topic itself, and it alone."""
+    """Where a MariaDB or MySQL connector keeps what its tables looked like. It makes and reads this topic itself, and it alone."""
     return f"{department.node}.schema_history.{department.name}"

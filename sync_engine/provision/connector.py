@@ -1,4 +1,4 @@
-"""The Debezium connector of a department: PostgreSQL or MariaDB.
+"""The Debezium connector of a department: PostgreSQL, MariaDB or MySQL. Another kind's is its owner's to make.
 
 Every setting whose default loses or changes something is said. The surprise: the record's order rests on settings here: the epoch header,
 one task, one partition, no skipped operation.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from sync_engine.model import names
-from sync_engine.model.declaration import Declarations, Department
+from sync_engine.model.declaration import CONNECTOR_KINDS, Declarations, Department
 from sync_engine.provision.database import capture_name, captured_tables, heartbeat_beat
 from sync_engine.provision.topics import config_of
 
@@ -48,7 +48,7 @@ class Capture:
     snapshot_mode: str = "initial"
     beat_ms: int = 1000
     bootstrap: str = ""
-    """Kafka as Connect reaches it. Needed for MariaDB: its connector keeps the history of the tables' schemas there by itself."""
+    """Kafka as Connect reaches it. MariaDB and MySQL need it: their connectors keep the history of the tables' schemas there."""
     poll_ms: int = 50
     """How long the connector waits for more changes: it is added to the lag of a quiet table."""
 
@@ -60,12 +60,18 @@ class Capture:
 
 
 def connector_config(declarations: Declarations, department: Department, database: Database, capture: Capture) -> dict[str, str]:
-    """The connector's whole configuration. `department` must be of `declarations`, whose cdc family says how its topics are made."""
+    """The connector's whole configuration. `department` must be of `declarations`, whose cdc family says how its topics are made.
+
+    Raises ValueError for a kind of database whose connector is not ours to make.
+    """
+    if department.kind not in CONNECTOR_KINDS:
+        allowed = ", ".join(CONNECTOR_KINDS)
+        raise ValueError(f"a connector for {department.kind} is not made by us ({department.id}); allowed: {allowed}")
     return {
         "name": department.connector,
         "topic.prefix": department.connector,
         "tasks.max": "1",
-        **(_mariadb(department, database, capture) if department.kind == "mariadb" else _postgresql(department, database, capture)),
+        **(_postgresql if department.kind == "postgresql" else _binlog)(department, database, capture),
         **_events(department, capture),
         **_heartbeat(department, capture),
         **_delivery(declarations, capture),
@@ -90,13 +96,24 @@ def _postgresql(department: Department, database: Database, capture: Capture) ->
     }
 
 
-def _mariadb(department: Department, database: Database, capture: Capture) -> dict[str, str]:
+_BINLOG = {
+    "mariadb": {"connector.class": "io.debezium.connector.mariadb.MariaDbConnector", "database.ssl.mode": "disable"},
+    "mysql": {
+        "connector.class": "io.debezium.connector.mysql.MySqlConnector",
+        # MySQL 8's own default for users (caching_sha2_password) wants TLS; it has a certificate that it made itself.
+        "database.ssl.mode": "preferred",
+    },
+}
+"""What differs between the two."""
+
+
+def _binlog(department: Department, database: Database, capture: Capture) -> dict[str, str]:
+    """MariaDB, MySQL."""
     if not capture.bootstrap:
-        raise ValueError("a MariaDB connector must be told where Kafka is: it keeps its schema history there")
+        raise ValueError(f"a connector for {department.kind} must be told where Kafka is: it keeps its schema history there")
     return {
-        "connector.class": "io.debezium.connector.mariadb.MariaDbConnector",
+        **_BINLOG[department.kind],
         **_database(database),
-        "database.ssl.mode": "disable",
         # It registers as a replica. By default a number by chance out of a thousand: two of one number throw each other out.
         "database.server.id": str(server_id(department)),
         "table.include.list": _tables(department),
