@@ -25,6 +25,7 @@ FAMILIES = (
     "cdc",
     "beat",
     "heartbeat",
+    "signal",
 )
 """Every topic family: each has a file in topics/ and a function here (beats are the cdc topics of heartbeat tables)."""
 
@@ -87,6 +88,11 @@ def control(node: str) -> str:
 def cdc(department: Department, table: str) -> str:
     """The topic that the department's connector writes changes of `table` (schema.table) to."""
     return f"{department.connector}.{table}"
+
+
+def signal(department: Department) -> str:
+    """Where the connectors of the department's node are told what to do. Keyed by connector; each takes what is its own."""
+    return f"{department.node}.signal"
 
 
 def heartbeat(department: Department) -> str:

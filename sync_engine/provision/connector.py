@@ -43,12 +43,14 @@ class Capture:
     registry_url: str
     """Apicurio's own interface, `…/apis/registry/v2`, as Connect reaches it."""
     replication_factor: int
+    bootstrap: str
+    """Kafka as Connect reaches it: connectors read signals there themselves; MariaDB's and MySQL's keep their schema history."""
     publication_mode: str = "filtered"
     """`disabled` where the database's owner makes the publication."""
     snapshot_mode: str = "initial"
     beat_ms: int = 1000
-    bootstrap: str = ""
-    """Kafka as Connect reaches it. MariaDB and MySQL need it: their connectors keep the history of the tables' schemas there."""
+    signals: bool = True
+    """Off where Kafka wants its clients to say who they are: the signals' reader is a client of its own, without secrets."""
     poll_ms: int = 50
     """How long the connector waits for more changes: it is added to the lag of a quiet table."""
 
@@ -74,6 +76,7 @@ def connector_config(declarations: Declarations, department: Department, databas
         **(_postgresql if department.kind == "postgresql" else _binlog)(department, database, capture),
         **_events(department, capture),
         **_heartbeat(department, capture),
+        **_signals(department, capture),
         **_delivery(declarations, capture),
         **_converter("key", capture.registry_url),
         **_converter("value", capture.registry_url),
@@ -109,8 +112,6 @@ _BINLOG = {
 
 def _binlog(department: Department, database: Database, capture: Capture) -> dict[str, str]:
     """MariaDB, MySQL."""
-    if not capture.bootstrap:
-        raise ValueError(f"a connector for {department.kind} must be told where Kafka is: it keeps its schema history there")
     return {
         **_BINLOG[department.kind],
         **_database(database),
@@ -186,6 +187,22 @@ def _heartbeat(department: Department, capture: Capture) -> dict[str, str]:
         "topic.heartbeat.prefix": names.heartbeat(department).removesuffix(f".{department.connector}"),
         # The beat is a row with the database's own time: captured like any change, it proves that the database and the slot are alive.
         "heartbeat.action.query": heartbeat_beat(department),
+    }
+
+
+def _signals(department: Department, capture: Capture) -> dict[str, str]:
+    if not capture.signals:
+        return {}
+    return {
+        "signal.enabled.channels": "kafka",
+        "signal.kafka.topic": names.signal(department),
+        "signal.kafka.bootstrap.servers": capture.bootstrap,
+        "signal.kafka.groupId": f"{department.connector}.signal",
+        # By default it looks for 0.1 s every 5 s, in which its consumer hardly gets through joining its group.
+        "signal.poll.interval.ms": "1000",
+        "signal.kafka.poll.timeout.ms": "1000",
+        # Else an incremental snapshot writes its watermarks into a table of the department's. So it takes them from the transaction ids.
+        "read.only": "true",
     }
 
 

@@ -83,7 +83,9 @@ def config_of(declarations: Declarations, settings: Settings, department: Depart
     found = settings.databases[department.settings]
     password = found.connect_password or ""
     database = Database(found.host, found.port, found.dbname, found.user, password)
-    capture = Capture(str(settings.registry.native_url), settings.kafka.replication, bootstrap=settings.kafka.bootstrap)
+    kafka = settings.kafka
+    open_to_all = "security.protocol" not in kafka.options
+    capture = Capture(str(settings.registry.native_url), kafka.replication, kafka.bootstrap, signals=open_to_all)
     return connector_config(declarations, department, database, capture)
 
 

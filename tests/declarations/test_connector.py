@@ -18,7 +18,7 @@ from sync_engine.provision.topics import topics_of
 DECLARATIONS = declared.read()
 DEPARTMENT = DECLARATIONS.departments["jinan/public_security"]
 DATABASE = Database("db", 5432, "hj", "capture", "${file:/secrets/hj.properties:password}")
-CAPTURE = Capture("http://registry/apis/registry/v2", 3)
+CAPTURE = Capture("http://registry/apis/registry/v2", 3, "kafka:9092")
 
 
 def config(department: Department = DEPARTMENT, capture: Capture = CAPTURE) -> dict[str, str]:
@@ -95,6 +95,17 @@ def test_the_password_is_a_reference() -> None:
     assert config()["database.password"] == "${file:/secrets/hj.properties:password}"
 
 
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb", "mysql"])
+def test_a_signal_needs_no_table_in_the_departments_database(kind: str) -> None:
+    said = config(replace(DEPARTMENT, kind=kind))
+
+    assert said["signal.enabled.channels"] == "kafka"
+    assert said["read.only"] == "true"
+    assert "signal.data.collection" not in said
+    assert said["signal.kafka.topic"] in {topic.name for topic in topics_of(DECLARATIONS, "jinan")}
+    assert not [setting for setting in config(capture=replace(CAPTURE, signals=False)) if setting.startswith(("signal.", "read."))]
+
+
 def test_slots_of_departments_never_collide() -> None:
     one = capture_name(replace(DEPARTMENT, node="a_b", name="c"))
     other = capture_name(replace(DEPARTMENT, node="a", name="b_c"))
@@ -118,12 +129,11 @@ def test_the_publication_is_asked_for_only_where_its_owner_makes_it() -> None:
 
 # --- MariaDB, MySQL ---
 
-BINLOG = replace(CAPTURE, bootstrap="kafka:9092")
 BINLOG_KINDS = ("mariadb", "mysql")
 
 
 def of_kind(kind: str) -> dict[str, str]:
-    return config(replace(DEPARTMENT, kind=kind), BINLOG)
+    return config(replace(DEPARTMENT, kind=kind))
 
 
 def test_mariadb_and_mysql_differ_in_the_plugin_and_tls_only() -> None:
@@ -153,8 +163,6 @@ def test_the_schema_history_loses_nothing_in_silence(kind: str) -> None:
     assert said["schema.history.internal.kafka.bootstrap.servers"] == "kafka:9092"
     assert said["schema.history.internal.skip.unparseable.ddl"] == "false"
     assert said["inconsistent.schema.handling.mode"] == "fail"
-    with pytest.raises(ValueError, match=f"a connector for {kind} must be told where Kafka is"):
-        config(replace(DEPARTMENT, kind=kind))
 
 
 @pytest.mark.parametrize("kind", BINLOG_KINDS)
@@ -166,7 +174,7 @@ def test_no_date_is_made_another(kind: str) -> None:
 
 
 def test_connectors_of_one_server_have_numbers_of_their_own() -> None:
-    others = [config(replace(DEPARTMENT, kind="mariadb", name=name), BINLOG)["database.server.id"] for name in ("a", "b")]
+    others = [config(replace(DEPARTMENT, kind="mariadb", name=name))["database.server.id"] for name in ("a", "b")]
     numbers = {of_kind("mariadb")["database.server.id"], *others}
 
     assert len(numbers) == 3
