@@ -55,13 +55,13 @@ def in_upper_case(source: Source) -> Source:
 
 
 def place(kind: str, what: str, **changed: Any) -> Position:
-    return read_position({**recorded(kind)[what]["source"], **changed}, 1)
+    return read_position({**recorded(kind)[what]["source"], **changed}, 1, 7)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_envelope_is_read(kind: str) -> None:
     source = compiled(kind)
-    told = {what: read_change(source, recorded(kind)[what], 1) for what in IN_ORDER}
+    told = {what: read_change(source, recorded(kind)[what], 1, 7) for what in IN_ORDER}
 
     ((_, key, claim), sweep) = told["last READ of the snapshot"]  # type: ignore[misc]
     assert key == KEY, "CHAR's padding is no part of the key"
@@ -146,7 +146,7 @@ def test_a_place_that_is_none_is_refused(kind: str, changed: dict[str, Any]) -> 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_moment_that_came_as_a_number_is_refused_and_never_another_day(kind: str) -> None:
     """What the connectors write by default (`time.precision.mode = adaptive`): milliseconds, microseconds or nanoseconds."""
-    read = read_change(compiled(kind), recorded(kind, "adaptive")["INSERT"], 1)
+    read = read_change(compiled(kind), recorded(kind, "adaptive")["INSERT"], 1, 7)
 
     assert isinstance(read[0], DeadLetter)
     assert read[0].reason is Reason.INVALID_VALUE

@@ -85,7 +85,8 @@ def record_of(topic: str, source: Source, given: dict[str, Any]) -> Record:
         value = codec().encode_foreign("Envelope", envelope_of(source, given))
     epoch = given.get("epoch", 1)
     headers = () if epoch is None else (("x-epoch", str(epoch).encode()),)
-    return Record(topic, 0, 0, b"key", value, headers, 0)
+    offset = given["binlog"][2] if "binlog" in given else 0
+    return Record(topic, 0, offset, b"key", value, headers, 0)
 
 
 def envelope_of(source: Source, given: dict[str, Any]) -> dict[str, Any]:
@@ -97,7 +98,7 @@ def envelope_of(source: Source, given: dict[str, Any]) -> dict[str, Any]:
         origin |= {
             "connector": given.get("connector", "mariadb"),
             "sequence": None,
-            **dict(zip(("file", "pos", "row"), given["binlog"], strict=True)),
+            **dict(zip(("file", "pos", "row"), (*given["binlog"][:2], 0), strict=True)),
         }
     else:
         origin["sequence"] = sequence

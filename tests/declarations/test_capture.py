@@ -221,7 +221,7 @@ def _read_again_by_signal(stack: LocalStack, reader: Reader, department: psycopg
     overtaken = {"s1", "s1500", "s2999"}
     assert {read["after"]["rybh"] for read in reads} >= {"r2", *(f"s{n}" for n in range(1, 3001))} - overtaken
     assert {read["source"]["snapshot"] for read in reads} == {"incremental"}
-    positions = [read_position(change["source"], 3) for change in (last[0], *changes)]
+    positions = [read_position(change["source"], 3, 0) for change in (last[0], *changes)]
     assert {position[1] for position in positions} == {STREAM}
     assert positions == sorted(positions), "a READ never stands behind what came before it"
     newest: dict[str, dict[str, Any]] = {}
