@@ -3,7 +3,7 @@
 Every setting whose default loses or changes something is said. The surprise: the record's order rests on settings here: the epoch header,
 one task, one partition, no skipped operation.
 
-Seen on MariaDB 11.4 with Debezium 3.5: a DELETE and its re-INSERT under another primary key come at one position, of two rows;
+Seen on MariaDB 11.4 with Debezium 3.5: all changes of one transaction come at one position of the binlog, rows counted anew in each event;
 TRUNCATE comes as `t`; tinyint(1) comes as a number; DATETIME without a zone; a zero date ('0000-00-00') comes as NULL, but in a NOT NULL
 column as the column's default, a date that nobody wrote. A NULL comes as the column's default, if it has one (asked for in `database`).
 """
