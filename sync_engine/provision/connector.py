@@ -191,7 +191,8 @@ def _heartbeat(department: Department, capture: Capture) -> dict[str, str]:
 
 
 def _signals(department: Department, capture: Capture) -> dict[str, str]:
-    if not capture.signals:
+    # Tried on MariaDB 11.4 with Debezium 3.5: no row came within 30 s. Until it is known why, only where it was seen to work.
+    if not capture.signals or department.kind != "postgresql":
         return {}
     return {
         "signal.enabled.channels": "kafka",
