@@ -6,8 +6,8 @@ from urllib.parse import unquote, urlsplit
 
 from sync_engine import declared, settings
 from sync_engine.crosscheck import source_file, subscriber_file
-from sync_engine.fault import Fault
-from sync_engine.model.declaration import Declarations, Subscriber
+from sync_engine.fault import Fault, Message
+from sync_engine.model.declaration import Declarations, Department, Subscriber
 from sync_engine.settings import Settings
 
 
@@ -36,27 +36,32 @@ def between(declarations: Declarations, installed: Settings, node: str | None = 
         for name in getattr(installed, section):
             if name not in known:
                 origin = next(origin for setting, origin in installed.origins.items() if setting.startswith(f"{section}.{name}."))
-                yield Fault(origin, f"{section}.{name}", "no declaration names it", tuple(sorted(known)))
+                yield Fault(origin, f"{section}.{name}", Message("no declaration names it"), tuple(sorted(known)))
     for subscriber in subscribers:
         if subscriber.settings in installed.subscribers:
             yield from _target(declarations, installed, subscriber)
     if node is None:
         return
     if node not in declarations.nodes:
-        yield Fault("node", "", f'unknown node "{node}"', tuple(sorted(declarations.nodes)))
+        yield Fault("node", "", Message('unknown {what} "{name}"', what=Message("node"), name=node), tuple(sorted(declarations.nodes)))
     yield from capturable(declarations, installed, node)
     for subscriber in declarations.subscribers_of(node):
-        if subscriber.settings not in installed.subscribers:
-            message = f"no settings section subscribers.{subscriber.settings}"
+        if subscriber.settings not in installed.subscribers and NEEDED[subscriber.kind]:
+            message = Message("no settings section {section}", section=f"subscribers.{subscriber.settings}")
             yield Fault(subscriber_file(subscriber), "settings", message, tuple(sorted(installed.subscribers)))
 
 
 def capturable(declarations: Declarations, installed: Settings, node: str) -> Iterator[Fault]:
     """What the settings lack for the node's departments to be captured."""
     for department in declarations.departments_of(node):
-        if department.settings not in installed.databases:
-            message = f"no settings section databases.{department.settings}"
-            yield Fault(source_file(department), "database.settings", message, tuple(sorted(installed.databases)))
+        yield from uncapturable(department, installed)
+
+
+def uncapturable(department: Department, installed: Settings) -> Iterator[Fault]:
+    """What the settings lack for the department to be captured."""
+    if department.settings not in installed.databases:
+        message = Message("no settings section {section}", section=f"databases.{department.settings}")
+        yield Fault(source_file(department), "database.settings", message, tuple(sorted(installed.databases)))
 
 
 NEEDED: Mapping[str, tuple[str, ...]] = {"webhook": ("url", "secrets"), "topic": (), "table": ("database_url",)}
@@ -68,14 +73,14 @@ def _target(declarations: Declarations, installed: Settings, subscriber: Subscri
     section, found = f"subscribers.{subscriber.settings}", installed.subscribers[subscriber.settings]
     for name in NEEDED.get(subscriber.kind, ()):
         if not getattr(found, name):
-            message = f"missing; in a settings file or as {settings.variable_of(f'{section}.{name}')}"
-            yield Fault("settings", f"{section}.{name}", message)
+            yield settings.missing(f"{section}.{name}")
     for setting, origin in installed.origins.items():
         name = setting.removeprefix(f"{section}.").split(".")[0]
         if setting.startswith(f"{section}.") and subscriber.kind in ALLOWED and name not in ALLOWED[subscriber.kind]:
-            yield Fault(origin, f"{section}.{name}", f"is not for a subscriber of kind {subscriber.kind}", ALLOWED[subscriber.kind])
+            message = Message("is not for a subscriber of kind {kind}", kind=subscriber.kind)
+            yield Fault(origin, f"{section}.{name}", message, ALLOWED[subscriber.kind])
     if found.options and found.bootstrap is None:
-        yield Fault("settings", f"{section}.options", "without bootstrap the engine's own brokers and options are used")
+        yield Fault("settings", f"{section}.options", Message("without bootstrap the engine's own brokers and options are used"))
     if subscriber.table is None or found.database_url is None:
         return
     url = urlsplit(found.database_url.reveal())
@@ -83,7 +88,10 @@ def _target(declarations: Declarations, installed: Settings, subscriber: Subscri
     for department in declarations.departments.values():
         database = installed.databases.get(department.settings)
         captured = {*(source.table for source in department.sources), department.heartbeat_table}
-        if database and (database.host, database.port, database.dbname) == place and subscriber.table.name in captured:
-            yield Fault(
-                subscriber_file(subscriber), "table.name", f"{subscriber.table.name} is captured from {department.id}: never written"
-            )
+        if database is None or subscriber.table.name not in captured:
+            continue
+        # On MariaDB a table's schema is its database, whatever the address names.
+        of_all = 2 if department.kind == "mariadb" else 3
+        if (database.host, database.port, database.dbname)[:of_all] == place[:of_all]:
+            message = Message("{table} is captured from {department}: never written", table=subscriber.table.name, department=department.id)
+            yield Fault(subscriber_file(subscriber), "table.name", message)

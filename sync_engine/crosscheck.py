@@ -6,19 +6,26 @@ silence here, or one fault would be reported many times.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from sync_engine.fault import Fault
+from sync_engine.fault import Fault, Message
+from sync_engine.ingest.values import Refused, reader
 from sync_engine.model import names
+from sync_engine.model.claim import Value
 from sync_engine.model.declaration import (
+    MAX_DIGITS,
+    AuthorityRule,
     CodeTable,
+    Conditional,
     Declarations,
     Department,
     EntityType,
+    Item,
     ItemMapping,
     Source,
     Subscriber,
     TableTarget,
     TopicFamily,
 )
+from sync_engine.model.key_kind import Condition, Kind
 
 NETWORK = "connectors/network.yaml"
 SAME_PARTITIONS = (("claim", "state", "golden", "edge", "parked"), ("finding", "case"))
@@ -41,17 +48,20 @@ def _tree(declarations: Declarations) -> Iterator[Fault]:
         while (parent := nodes[line[-1]].parent) in nodes and parent not in line:
             line.append(str(parent))
         if parent == name:
-            yield Fault(NETWORK, f"nodes.{name}.parent", f"its parents form a cycle: {' > '.join([*line, name])}")
+            yield Fault(NETWORK, f"nodes.{name}.parent", Message("its parents form a cycle: {line}", line=" > ".join([*line, name])))
     roots = [name for name, node in nodes.items() if node.parent is None]
     for name in roots[1:]:
-        yield Fault(NETWORK, f"nodes.{name}", f'has no parent, as "{roots[0]}" has none: a network has one root')
+        yield Fault(NETWORK, f"nodes.{name}", Message('has no parent, as "{other}" has none: a network has one root', other=roots[0]))
 
 
 def _areas(declarations: Declarations) -> Iterator[Fault]:
     for name, node in declarations.nodes.items():
         parent = declarations.nodes.get(node.parent or "")
         if parent and parent.region and node.region and not parent.holds(node.region):
-            yield Fault(NETWORK, f"nodes.{name}.region", f"{node.region} is not within {parent.region} of its parent {parent.name}")
+            message = Message(
+                "{area} is not within {around} of its parent {node}", area=node.region, around=parent.region, node=parent.name
+            )
+            yield Fault(NETWORK, f"nodes.{name}.region", message)
 
 
 def _demands(declarations: Declarations) -> Iterator[Fault]:
@@ -60,9 +70,9 @@ def _demands(declarations: Declarations) -> Iterator[Fault]:
         path, pair = f"demands[{index}]", (demand.node, demand.entity)
         node = declarations.nodes.get(demand.node)
         if node and node.parent is None:
-            yield Fault(NETWORK, f"{path}.node", f"{node.name} is the root: nobody is above it to send down")
+            yield Fault(NETWORK, f"{path}.node", Message("{node} is the root: nobody is above it to send down", node=node.name))
         if all(pair) and pair in seen:
-            yield Fault(NETWORK, path, f"a second demand of {demand.node} for {demand.entity}")
+            yield Fault(NETWORK, path, Message("a second demand of {node} for {entity}", node=demand.node, entity=demand.entity))
         seen.add(pair)
 
 
@@ -74,6 +84,7 @@ def _entities(declarations: Declarations) -> Iterator[Fault]:
         file = f"schemas/entities/{entity.entity}.yaml"
         for path, message, allowed in (
             *_items(entity, declarations.codes),
+            *_conditions(entity),
             *_authority(entity),
             *_rule_names(entity),
             *_jurisdiction(entity),
@@ -81,7 +92,7 @@ def _entities(declarations: Declarations) -> Iterator[Fault]:
             yield Fault(file, path, message, allowed)
 
 
-Finding = tuple[str, str, tuple[str, ...]]
+Finding = tuple[str, Message, tuple[str, ...]]
 """(path, message, allowed) within an entity's file."""
 
 
@@ -90,29 +101,81 @@ def _items(entity: EntityType, codes: Mapping[str, CodeTable]) -> Iterator[Findi
     for name, item in entity.items.items():
         path = f"items.{name}"
         if item.type == "code" and item.codes is None:
-            yield f"{path}.codes", "a code item needs a code table", bases
+            yield f"{path}.codes", Message("a code item needs a code table"), bases
         elif item.type == "code" and item.codes in codes and item.codes not in bases:
-            yield f"{path}.codes", f'"{item.codes}" has no values of its own: it maps to another table', bases
+            yield f"{path}.codes", Message('"{table}" has no values of its own: it maps to another table', table=item.codes), bases
         if item.type not in ("code", "") and item.codes is not None:
-            yield f"{path}.codes", f"only a code item has a code table, not a {item.type}", ()
+            yield f"{path}.codes", Message("only a code item has a code table, not a {type}", type=item.type), ()
+        if item.type not in ("decimal", "") and (item.precision, item.scale) != (None, None):
+            yield f"{path}.precision", Message("precision and scale are for a decimal, not a {type}", type=item.type), ()
+        if item.scale is not None and item.scale > (item.precision or MAX_DIGITS):
+            yield f"{path}.scale", Message("{scale} digits behind the point are more than precision allows", scale=item.scale), ()
         if item.type not in ("string", "") and item.max_length is not None:
-            yield f"{path}.max_length", f"only a string has one, not a {item.type}", ()
+            yield f"{path}.max_length", Message("only a string has one, not a {type}", type=item.type), ()
         if name == entity.key_name:
-            yield path, "is the name of the key, too", ()
+            yield path, Message("is the name of the key, too"), ()
+
+
+def _conditions(entity: EntityType) -> Iterator[Finding]:
+    """Conditions name attributes that such keys have, and stand for kinds of key that `existence` names."""
+    named = [kind for kind in entity.key.kinds if entity.existence_of(kind) is not None]
+    parts: tuple[tuple[str, tuple[Conditional, ...]], ...] = (
+        ("existence", entity.existence),
+        ("authority", entity.authority),
+        ("compare", entity.compare),
+    )
+    for part, rules in parts:
+        for index, rule in enumerate(rules):
+            path = f"{part}[{index}].when"
+            wrong = list(_attributes(entity, path, rule.when))
+            yield from wrong
+            if wrong or not entity.key_type or not entity.existence:
+                continue
+            before = () if part != "existence" else entity.existence[:index]
+            left = [kind for kind in named if not any(other.when.holds(kind) for other in before)]
+            if not any(rule.when.holds(kind) for kind in left):
+                overtaken = Message("never holds: an earlier one holds for all its keys")
+                unnamed = Message("never holds: existence names no key for which it holds")
+                yield path if rule.when.values else f"{part}[{index}]", overtaken if before else unnamed, ()
+
+
+def _attributes(entity: EntityType, path: str, when: Condition) -> Iterator[Finding]:
+    for attribute, values in when.values:
+        if attribute not in entity.key.places:
+            known = tuple(entity.key.places)
+            yield f"{path}.{attribute}", Message("a key of type {type} has no such attribute", type=entity.key_type), known
+            continue
+        for value in values:
+            if value not in entity.key.values(attribute):
+                yield f"{path}.{attribute}", Message('unknown value "{value}"', value=value), entity.key.values(attribute)
 
 
 def _authority(entity: EntityType) -> Iterator[Finding]:
-    ruled: dict[str, str] = {}
+    ruled: dict[str, list[AuthorityRule]] = {}
     for index, rule in enumerate(entity.authority):
         for item in rule.items:
-            if item in ruled:
-                yield f"authority[{index}].items", f'"{item}" has its authority in {ruled[item]} already', ()
-            ruled.setdefault(item, rule.rule)
+            for other in ruled.setdefault(item, []):
+                both = [kind for kind in entity.key.kinds if rule.when.holds(kind) and other.when.holds(kind)]
+                if both:
+                    yield f"authority[{index}].items", _ruled_twice(item, rule, other, both[0]), ()
+                    break
+            ruled[item].append(rule)
         if rule.authority_class and rule.authority_class in rule.fallback:
-            yield f"authority[{index}].fallback", f'"{rule.authority_class}" is the authority itself', ()
+            message = Message('"{department_class}" is the authority itself', department_class=rule.authority_class)
+            yield f"authority[{index}].fallback", message, ()
     for item in entity.items:
         if item not in ruled:
-            yield f"items.{item}", "no authority rule names it: every item has one authoritative source (唯一源头)", ()
+            yield f"items.{item}", Message("no authority rule names it: every item has one authoritative source"), ()
+
+
+def _ruled_twice(item: str, rule: AuthorityRule, other: AuthorityRule, kind: Kind) -> Message:
+    if not rule.when.values and not other.when.values:
+        return Message('"{item}" has its authority in {rule} already', item=item, rule=other.rule)
+    return Message('"{item}" has its authority in {rule} already for keys with {kind}', item=item, rule=other.rule, kind=_words(kind))
+
+
+def _words(kind: Kind) -> str:
+    return ", ".join(f"{attribute} {value}" for attribute, value in kind.items())
 
 
 def _rule_names(entity: EntityType) -> Iterator[Finding]:
@@ -120,32 +183,41 @@ def _rule_names(entity: EntityType) -> Iterator[Finding]:
     rules += [(f"compare[{index}].rule", compare.rule) for index, compare in enumerate(entity.compare)]
     for position, (path, rule) in enumerate(rules):
         if rule and rule in (name for _, name in rules[:position]):
-            yield path, f'"{rule}" is the name of another rule', ()
+            yield path, Message('"{rule}" is the name of another rule', rule=rule), ()
 
 
 def _jurisdiction(entity: EntityType) -> Iterator[Finding]:
     item = entity.items.get(entity.jurisdiction or "")
     if item and item.type not in ("region", ""):
         regions = tuple(name for name, other in entity.items.items() if other.type == "region")
-        yield "jurisdiction", f'"{item.name}" is a {item.type}, not a region', regions
+        yield "jurisdiction", Message('"{item}" is a {type}, not a region', item=item.name, type=item.type), regions
+    rules = [rule for rule in entity.authority if item and item.name in rule.items]
+    for kind in entity.key.kinds if rules else ():
+        if entity.existence_of(kind) is not None and not any(rule.when.holds(kind) for rule in rules):
+            message = Message("no authority rule names it for keys with {kind}: such records would belong nowhere", kind=_words(kind))
+            yield "jurisdiction", message, ()
+            break
 
 
 def _codes(declarations: Declarations) -> Iterator[Fault]:
     for name, table in declarations.codes.items():
         file = f"schemas/codes/{name}.yaml"
         if table.values and (table.maps_to is not None or table.map):
-            yield Fault(file, "", "has values of its own and maps to another table: it must be one of the two")
+            yield Fault(file, "", Message("has values of its own and maps to another table: it must be one of the two"))
         elif not table.values and (table.maps_to is None or not table.map):
-            yield Fault(file, "", "has neither values nor both maps_to and map")
+            yield Fault(file, "", Message("has neither values nor both maps_to and map"))
         target = declarations.codes.get(table.maps_to or "")
         if target is None:
             continue
         if target.maps_to is not None:
-            yield Fault(file, "maps_to", f'"{target.name}" maps to another table itself; map to that one', (target.maps_to,))
+            message = Message('"{table}" maps to another table itself; map to that one', table=target.name)
+            yield Fault(file, "maps_to", message, (target.maps_to,))
         elif target.values:
             for code, value in table.map.items():
                 if value not in target.values:
-                    yield Fault(file, f"map.{code}", f'"{value}" is not in {target.name}', tuple(target.values))
+                    yield Fault(
+                        file, f"map.{code}", Message('"{code}" is not in {table}', code=value, table=target.name), tuple(target.values)
+                    )
 
 
 # --- sources and subscribers ----------------------------------------------------------------------------------------------------
@@ -168,32 +240,60 @@ def _mappings(declarations: Declarations) -> Iterator[Fault]:
             for mapping in source.mappings:
                 entity = declarations.entities.get(mapping.entity)
                 for mapped in mapping.items if entity else ():
-                    at = f"{path}.mappings.{mapping.name}.items.{mapped.item}.codes"
-                    for message, allowed in _item_codes(entity, mapped, declarations.codes):
-                        yield Fault(source_file(department), at, message, allowed)
+                    at = f"{path}.mappings.{mapping.name}.items.{mapped.item}"
+                    for field, message, allowed in _mapped(entity, mapped, declarations.codes):
+                        yield Fault(source_file(department), f"{at}{field}", message, allowed)
 
 
-def _double_use(source: Source) -> Iterator[str]:
+def _mapped(entity: EntityType | None, mapped: ItemMapping, codes: Mapping[str, CodeTable]) -> Iterator[Finding]:
+    if (mapped.column is None) == (mapped.constant is None):
+        yield "", Message("must have a column or a constant, and not both"), ()
+    elif mapped.constant is None:
+        for message, allowed in _item_codes(entity, mapped, codes):
+            yield ".codes", message, allowed
+    elif mapped.codes is not None:
+        yield ".codes", Message("a constant is of the item's own code table"), ()
+    elif entity and (item := entity.items.get(mapped.item)) and item.type:
+        yield from _constant(item, mapped.constant, codes)
+
+
+def _constant(item: Item, constant: Value, codes: Mapping[str, CodeTable]) -> Iterator[Finding]:
+    table = codes.get(item.codes or "")
+    if constant == "" or (item.type == "code" and not (table and table.values)):
+        return
+    try:
+        value = reader(item, None, codes)(constant)
+    except Refused as refused:
+        yield ".constant", Message("is no value of the item: {why}", why=refused.detail), tuple(table.values) if table else ()
+        return
+    if value != constant or isinstance(value, bool) is not isinstance(constant, bool):
+        yield ".constant", Message("is not as the engine writes it: {value}", value=repr(value)), ()
+
+
+def _double_use(source: Source) -> Iterator[Message]:
     used = {*source.primary_key}.union(*(mapping.columns for mapping in source.mappings))
     for column in sorted(source.ignored & used):
-        yield f'"{column}" is mapped or a key, so it cannot be ignored'
+        yield Message('"{column}" is mapped or a key, so it cannot be ignored', column=column)
 
 
-def _item_codes(entity: EntityType | None, mapped: ItemMapping, codes: Mapping[str, CodeTable]) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _item_codes(
+    entity: EntityType | None, mapped: ItemMapping, codes: Mapping[str, CodeTable]
+) -> Iterator[tuple[Message, tuple[str, ...]]]:
     item = entity.items.get(mapped.item) if entity else None
     if item is None or not item.type or (item.type == "code" and not item.codes):
         return
     if item.type != "code":
         if mapped.codes is not None:
-            yield f"{item.name} is a {item.type}, not a code", ()
+            yield Message("{item} is a {type}, not a code", item=item.name, type=item.type), ()
         return
     leading = tuple(sorted(name for name, table in codes.items() if item.codes in (name, table.maps_to)))
     if mapped.codes is None:
-        yield f"{item.name} is a code: say which table the column's codes are of", leading
+        yield Message("{item} is a code: say which table the column's codes are of", item=item.name), leading
         return
     table = codes.get(mapped.codes)
     if table and table.maps_to != "" and mapped.codes not in leading:
-        yield f'"{mapped.codes}" does not lead to {item.codes}, the table of {item.name}', leading
+        message = Message('"{table}" does not lead to {wanted}, the table of {item}', table=mapped.codes, wanted=item.codes, item=item.name)
+        yield message, leading
 
 
 def _captured_once(declarations: Declarations) -> Iterator[Fault]:
@@ -205,7 +305,12 @@ def _captured_once(declarations: Declarations) -> Iterator[Fault]:
         for path, table in tables:
             database_table = (department.settings, table)
             if all(database_table) and database_table in seen:
-                message = f"{table} of database {department.settings} is captured already, by {seen[database_table]}"
+                message = Message(
+                    "{table} of database {database} is captured already, by {other}",
+                    table=table,
+                    database=department.settings,
+                    other=seen[database_table],
+                )
                 yield Fault(source_file(department), path, message)
             seen.setdefault(database_table, f"{source_file(department)}: {path}")
 
@@ -214,7 +319,7 @@ def _subscriber_areas(declarations: Declarations) -> Iterator[Fault]:
     for subscriber in declarations.subscribers.values():
         node = declarations.nodes.get(subscriber.node)
         if node and node.region and subscriber.area and not node.holds(subscriber.area):
-            message = f"{subscriber.area} is not within {node.region} of its node {node.name}"
+            message = Message("{area} is not within {around} of its node {node}", area=subscriber.area, around=node.region, node=node.name)
             yield Fault(subscriber_file(subscriber), "demand.area", message)
 
 
@@ -225,16 +330,17 @@ def _targets(declarations: Declarations) -> Iterator[Fault]:
         file, parts = subscriber_file(subscriber), {"topic": subscriber.topic, "table": subscriber.table}
         for kind, part in parts.items():
             if part is None and subscriber.kind == kind:
-                yield Fault(file, kind, f"missing: a subscriber of kind {kind} says which")
+                yield Fault(file, kind, Message("missing: a subscriber of kind {kind} says which", kind=kind))
             if part is not None and subscriber.kind not in ("", kind):
-                yield Fault(file, kind, f"only a subscriber of kind {kind} has one, not a {subscriber.kind}")
+                message = Message("only a subscriber of kind {kind} has one, not a {other}", kind=kind, other=subscriber.kind)
+                yield Fault(file, kind, message)
             if part is not None and part.name:
                 other = seen.setdefault((subscriber.settings, f"{kind} {part.name}"), subscriber.id)
                 if other != subscriber.id:
-                    yield Fault(file, f"{kind}.name", f"{part.name} is {other}'s already")
+                    yield Fault(file, f"{kind}.name", Message("{name} is {other}'s already", name=part.name, other=other))
         for node in declarations.nodes if subscriber.topic else ():
             if subscriber.topic and subscriber.topic.name.startswith(f"{node}."):
-                yield Fault(file, "topic.name", f'"{node}." begins the names of that node\'s own topics')
+                yield Fault(file, "topic.name", Message('"{node}." begins the names of that node\'s own topics', node=node))
         if subscriber.table:
             for path, message, allowed in _columns(subscriber.table, subscriber.items):
                 yield Fault(file, path, message, allowed)
@@ -243,16 +349,17 @@ def _targets(declarations: Declarations) -> Iterator[Fault]:
 def _columns(table: TableTarget, items: tuple[str, ...]) -> Iterator[Finding]:
     for item in table.columns:
         if items and item not in items:
-            yield f"table.columns.{item}", "is not in the demand", items
+            yield f"table.columns.{item}", Message("is not in the demand"), items
     if missing := [item for item in items if item not in table.columns]:
-        yield "table.columns", f"no column for {', '.join(missing)}", ()
+        yield "table.columns", Message("no column for {items}", items=", ".join(missing)), ()
     used = {"key": table.key, "version": table.version, "state": table.state, "moved_to": table.moved_to, "statuses": table.statuses}
     used |= {f"columns.{item}": column for item, column in table.columns.items()}
     first: dict[str, str] = {}
     for path, column in used.items():
         # Column names are not told apart by case everywhere.
         if column and first.setdefault(column.lower(), path) != path:
-            yield f"table.{path}", f'"{column}" is the column of {first[column.lower()]} already', ()
+            message = Message('"{column}" is the column of {other} already', column=column, other=first[column.lower()])
+            yield f"table.{path}", message, ()
 
 
 # --- topics ---------------------------------------------------------------------------------------------------------------------
@@ -261,24 +368,24 @@ def _columns(table: TableTarget, items: tuple[str, ...]) -> Iterator[Finding]:
 def _families(declarations: Declarations) -> Iterator[Fault]:
     for name in names.FAMILIES:
         if name not in declarations.topics:
-            yield Fault(f"topics/{name}.yaml", "", "missing or unreadable")
+            yield Fault(f"topics/{name}.yaml", "", Message("missing or unreadable"))
     for name, family in declarations.topics.items():
         if name not in names.FAMILIES:
-            yield Fault(f"topics/{name}.yaml", "", "no stage knows this topic family", names.FAMILIES)
+            yield Fault(f"topics/{name}.yaml", "", Message("no stage knows this topic family"), names.FAMILIES)
         for path, message in _retention(family):
             yield Fault(f"topics/{name}.yaml", path, message)
 
 
-def _retention(family: TopicFamily) -> Iterator[tuple[str, str]]:
+def _retention(family: TopicFamily) -> Iterator[tuple[str, Message]]:
     kept = family.retention_ms < 0
     if family.cleanup == "compact" and family.retention_ms > 0:
-        yield "retention", "a compacted topic keeps its last words forever: state is restored from them"
+        yield "retention", Message("a compacted topic keeps its last words forever: state is restored from them")
     if family.cleanup == "compact" and family.delete_retention_ms is None:
-        yield "delete_retention", "missing: a compacted topic says how long an erasure stays visible"
+        yield "delete_retention", Message("missing: a compacted topic says how long an erasure stays visible")
     if family.cleanup == "delete" and kept:
-        yield "retention", "a topic that is not compacted cannot be kept forever"
+        yield "retention", Message("a topic that is not compacted cannot be kept forever")
     if family.cleanup == "delete" and (family.delete_retention_ms, family.max_compaction_lag_ms) != (None, None):
-        yield "cleanup", "delete_retention and max_compaction_lag are for compacted topics"
+        yield "cleanup", Message("delete_retention and max_compaction_lag are for compacted topics")
 
 
 def _partitions(declarations: Declarations) -> Iterator[Fault]:
@@ -286,7 +393,12 @@ def _partitions(declarations: Declarations) -> Iterator[Fault]:
         known = [declarations.topics[name] for name in together if name in declarations.topics]
         for family in known[1:]:
             if 0 < known[0].partitions != family.partitions > 0:
-                message = f"{family.partitions}, but {known[0].name} has {known[0].partitions}: they must be the same"
+                message = Message(
+                    "{partitions}, but {other} has {wanted}: they must be the same",
+                    partitions=family.partitions,
+                    other=known[0].name,
+                    wanted=known[0].partitions,
+                )
                 yield Fault(f"topics/{family.name}.yaml", "partitions", message)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from sync_engine import crosscheck
-from sync_engine.fault import Fault, Invalid
+from sync_engine.fault import Fault, Invalid, Message
 from sync_engine.format import FILES, GENERATED, NAME, NETWORK
 from sync_engine.model.declaration import Declarations, Department, Source, Subscriber
 from sync_engine.shape import REFUSED, Names, Place, Ref
@@ -53,7 +53,7 @@ def inspect(directory: Path | None = None) -> tuple[Declarations, tuple[Fault, .
     if "connectors/network.yaml" in raw:
         faults.extend(crosscheck.faults(declarations))
     else:
-        faults.append(Fault("connectors/network.yaml", "", "missing or unreadable: nothing can be checked against it"))
+        faults.append(Fault("connectors/network.yaml", "", Message("missing or unreadable: nothing can be checked against it")))
     return declarations, tuple(sorted(set(faults)))
 
 
@@ -68,23 +68,23 @@ def _parsed(root: Path, faults: list[Fault]) -> Iterator[tuple[str, Any]]:
     """(file, data) of every declared file that is YAML or JSON at all."""
     for folder in FOLDERS:
         if not (root / folder).is_dir():
-            faults.append(Fault(folder, "", "missing folder", FOLDERS))
+            faults.append(Fault(folder, "", Message("missing folder"), FOLDERS))
     found = sorted(path for folder in FOLDERS for path in (root / folder).rglob("*") if path.is_file())
     for path in found:
         file = path.relative_to(root).as_posix()
         if any(part.startswith(".") for part in PurePosixPath(file).parts):
             continue  # what editors and operating systems leave
         if _pattern(file) is None:
-            faults.append(Fault(file, "", "is no declaration", tuple(FILES)))
+            faults.append(Fault(file, "", Message("is no declaration"), tuple(FILES)))
             continue
         try:
             text = path.read_text(encoding="utf-8")
             yield file, json.loads(text) if path.suffix != ".yaml" else _load(text, file, faults)
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 0
-            faults.append(Fault(file, "", f"line {line}: {error.problem}"))
+            faults.append(Fault(file, "", Message("line {line}: {why}", line=line, why=error.problem)))
         except (UnicodeDecodeError, yaml.YAMLError, json.JSONDecodeError) as error:
-            faults.append(Fault(file, "", f"cannot be read: {error}"))
+            faults.append(Fault(file, "", Message("cannot be read: {why}", why=error)))
 
 
 def _pattern(file: str) -> str | None:
@@ -111,7 +111,9 @@ def _load(text: str, file: str, faults: list[Fault]) -> Any:
     try:
         return loader.get_single_data()
     finally:
-        faults.extend(Fault(file, "", f'line {key.start_mark.line + 1}: "{key.value}" stands here twice') for key in loader.duplicates)
+        for key in loader.duplicates:
+            message = Message('line {line}: "{value}" stands here twice', line=key.start_mark.line + 1, value=key.value)
+            faults.append(Fault(file, "", message))
         loader.dispose()
 
 
@@ -189,6 +191,8 @@ def _department(path: PurePosixPath, data: Mapping[str, Any]) -> Department:
         tuple(sources),
         data["labels"],
         data["data_officer"],
+        data["first_responsible"],
+        data["unit"],
     )
 
 

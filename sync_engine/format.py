@@ -4,16 +4,17 @@ Read by `declared`, interpreted by `shape`. A field's kind says what it may hold
 to be judged is in `crosscheck`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import fastavro
 from fastavro.schema import SchemaParseException, UnknownType
 
+from sync_engine.fault import Message
 from sync_engine.model.declaration import (
     DATABASE_KINDS,
     ITEM_TYPES,
-    KEY_TYPES,
+    MAX_DIGITS,
     SUBSCRIBER_KINDS,
     TIERS,
     AuthorityRule,
@@ -21,6 +22,7 @@ from sync_engine.model.declaration import (
     CompareRule,
     Demand,
     EntityType,
+    ExistenceRule,
     Item,
     ItemMapping,
     Node,
@@ -30,6 +32,7 @@ from sync_engine.model.declaration import (
     TopicFamily,
     TopicTarget,
 )
+from sync_engine.model.key_kind import ALWAYS, KEY_TYPES, Condition
 from sync_engine.shape import (
     NAME_PATTERN,
     AllOr,
@@ -44,22 +47,24 @@ from sync_engine.shape import (
     Place,
     Record,
     Ref,
+    Scalar,
     Text,
     Whole,
+    WordOr,
     one_of,
 )
 
-_NAME_MEANS = "a name of a-z, 0-9 and single _"
+_NAME_MEANS = Message("a name of a-z, 0-9 and single _")
 NAME = Text(NAME_PATTERN, _NAME_MEANS)
 # Sources `scope/<node>` and `steward/<node>`, and the class of the former, are the engine's own.
 OWN_NAME = Text(NAME_PATTERN, _NAME_MEANS, reserved=("scope", "steward"))
 # An Avro field name: Debezium would rename any other column, differently from version to version.
 _COLUMN = r"[A-Za-z_][A-Za-z0-9_]*"
-COLUMN = Text(_COLUMN, "a column of A-Z, a-z, 0-9 and _")
-TABLE = Text(rf"{_COLUMN}\.{_COLUMN}", "a table as schema.table of A-Z, a-z, 0-9 and _")
-TOPIC_NAME = Text(r"[A-Za-z0-9._-]{1,249}", "a topic's name of A-Z, a-z, 0-9, full stop, _ and -")
-REGION = Text(r"[0-9]{6}", "a region code of six digits (GB/T 2260)")
-RULE = Text(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", "a rule's name of letters, digits and -")
+COLUMN = Text(_COLUMN, Message("a column of A-Z, a-z, 0-9 and _"))
+TABLE = Text(rf"{_COLUMN}\.{_COLUMN}", Message("a table as schema.table of A-Z, a-z, 0-9 and _"))
+TOPIC_NAME = Text(r"[A-Za-z0-9._-]{1,249}", Message("a topic's name of A-Z, a-z, 0-9, full stop, _ and -"))
+REGION = Text(r"[0-9]{6}", Message("a region code of six digits (GB/T 2260)"))
+RULE = Text(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", Message("a rule's name of letters, digits and -"))
 TEXT = Text()
 ITEM_REF = Ref("item", of="entity")
 CLASS_REF = Ref("department class")
@@ -105,12 +110,22 @@ NETWORK = Record(
 )
 
 ROW_MAPPING = Record(
-    lambda name, entity, key, items: RowMapping(name, entity, key, tuple(items.values())),
+    lambda name, entity, key, items, optional: RowMapping(name, entity, key, tuple(items.values()), optional),
     Field("entity", Ref("entity")),
     Field("key", COLUMN),
+    Field("optional", Flag(), False),
     Field(
         "items",
-        MapOf(ITEM_REF, Record(ItemMapping, Field("column", COLUMN), Field("codes", Ref("code table"), None), named="item")),
+        MapOf(
+            ITEM_REF,
+            Record(
+                ItemMapping,
+                Field("column", COLUMN, None),
+                Field("codes", Ref("code table"), None),
+                Field("constant", Scalar(), None),
+                named="item",
+            ),
+        ),
     ),
     named="name",
 )
@@ -124,6 +139,8 @@ SOURCE = Record(
         Record(dict, Field("level", one_of(*TIERS)), Field("region", REGION), Field("system", TEXT), Field("business", TEXT)),
     ),
     Field("data_officer", Record(dict, Field("name", TEXT), Field("phone", TEXT))),
+    Field("first_responsible", Record(dict, Field("title", TEXT), Field("phone", TEXT))),
+    Field("unit", TEXT),
     Field("database", Record(dict, Field("kind", one_of(*DATABASE_KINDS)), Field("settings", NAME))),
     Field("epoch", Whole(1, 1_000_000)),
     Field("heartbeat", Record(lambda table: table, Field("table", TABLE))),
@@ -182,6 +199,22 @@ TOPIC = Record(
     named="name",
 )
 
+# Which attributes a key has, and which values, depends on its type: cross-checked.
+CONDITION = MapOf(NAME, ListOf(TEXT))
+
+
+def _condition(when: Mapping[str, Any] | None) -> Condition:
+    return ALWAYS if when is None else Condition(tuple(when.items()))
+
+
+def _with_condition(make: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda when, **fields: make(when=_condition(when), **fields)
+
+
+EXISTENCE = ListOf(
+    Record(_with_condition(ExistenceRule), Field("when", CONDITION, None), Field("class", CLASS_REF, to="authority_class")),
+)
+
 ENTITY = Record(
     lambda key, catalogue, **fields: EntityType(update_cycle=catalogue["update_cycle"], **key, **fields),
     Field("entity", FileName()),
@@ -208,7 +241,7 @@ ENTITY = Record(
             Field("title", TITLE),
         ),
     ),
-    Field("existence", CLASS_REF),
+    Field("existence", WordOr(CLASS_REF, lambda name: (ExistenceRule(name),), EXISTENCE)),
     Field("jurisdiction", ITEM_REF, None),
     Field(
         "items",
@@ -221,6 +254,8 @@ ENTITY = Record(
                 Field("codes", Ref("code table"), None),
                 Field("max_length", Whole(1, 10_000), None),
                 Field("sensitive", Flag(), False),
+                Field("precision", Whole(1, MAX_DIGITS), None),
+                Field("scale", Whole(0, MAX_DIGITS), None),
                 named="name",
             ),
         ),
@@ -229,8 +264,9 @@ ENTITY = Record(
         "authority",
         ListOf(
             Record(
-                AuthorityRule,
+                _with_condition(AuthorityRule),
                 Field("rule", RULE),
+                Field("when", CONDITION, None),
                 Field("items", ListOf(ITEM_REF)),
                 Field("class", CLASS_REF, to="authority_class"),
                 Field("fallback", ListOf(CLASS_REF), ()),
@@ -243,8 +279,9 @@ ENTITY = Record(
         "compare",
         ListOf(
             Record(
-                CompareRule,
+                _with_condition(CompareRule),
                 Field("rule", RULE),
+                Field("when", CONDITION, None),
                 Field("items", ListOf(ITEM_REF)),
                 Field("classes", ListOf(CLASS_REF, least=2)),
                 Field("settle_seconds", Number(0, 86_400)),
@@ -272,7 +309,7 @@ class AvroSchema:
         try:
             fastavro.parse_schema(raw)
         except (SchemaParseException, UnknownType, KeyError, TypeError, ValueError) as error:
-            return place.refuse(f"is not an Avro schema: {type(error).__name__}: {error}")
+            return place.refuse(Message("is not an Avro schema: {why}", why=f"{type(error).__name__}: {error}"))
         return raw
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from sync_engine.fault import Message
 from sync_engine.shape import REFUSED, Place
 
 MASK = "****"
@@ -56,7 +57,7 @@ class Url:
     def read(self, raw: Any, place: Place) -> Any:
         parts = urlsplit(raw) if isinstance(raw, str) else None
         if parts is None or parts.scheme not in self.schemes or not parts.hostname:
-            return place.refuse("is not an address", tuple(f"{scheme}://host…" for scheme in self.schemes))
+            return place.refuse(Message("is not an address"), tuple(f"{scheme}://host…" for scheme in self.schemes))
         return Address(raw)
 
 
@@ -65,7 +66,7 @@ class PathText:
     blank = Path()
 
     def read(self, raw: Any, place: Place) -> Any:
-        return Path(raw) if isinstance(raw, str) and raw else place.refuse("must be a path")
+        return Path(raw) if isinstance(raw, str) and raw else place.refuse(Message("must be a path"))
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class SecretText:
     blank = None
 
     def read(self, raw: Any, place: Place) -> Any:
-        return Secret(raw) if isinstance(raw, str) and raw else place.refuse("must be text, and not empty")
+        return Secret(raw) if isinstance(raw, str) and raw else place.refuse(Message("must be text, and not empty"))
 
 
 DATABASE_SCHEMES = ("postgresql", "mariadb", "mysql")
@@ -91,7 +92,7 @@ class DatabaseUrl(SecretText):
             given = False
         if not given:
             return place.refuse(
-                "is not the address of a database", tuple(f"{name}://user:password@host:port/name" for name in DATABASE_SCHEMES)
+                Message("is not the address of a database"), tuple(f"{name}://user:password@host:port/name" for name in DATABASE_SCHEMES)
             )
         return Secret(raw)
 
@@ -104,7 +105,7 @@ class SecretTexts:
 
     def read(self, raw: Any, place: Place) -> Any:
         if not isinstance(raw, list) or not raw:
-            return place.refuse("must be a list of at least one secret")
+            return place.refuse(Message("must be a list of at least one secret"))
         read = [SecretText().read(text, place.index(index)) for index, text in enumerate(raw)]
         return tuple(secret for secret in read if secret is not REFUSED)
 
@@ -116,7 +117,7 @@ class ConnectReference:
     def read(self, raw: Any, place: Place) -> Any:
         if isinstance(raw, str) and re.fullmatch(r"\$\{[\w.-]+:.+\}", raw):
             return raw
-        return place.refuse("is not a reference that Kafka Connect resolves", ("${file:PATH:KEY}", "${env:NAME}", "${…:…}"))
+        return place.refuse(Message("is not a reference that Kafka Connect resolves"), ("${file:PATH:KEY}", "${env:NAME}", "${…:…}"))
 
 
 # The promises of delivery rest on these: the engine sets them itself.
@@ -151,13 +152,13 @@ class Options:
 
     def read(self, raw: Any, place: Place) -> Any:
         if not isinstance(raw, dict):
-            return place.refuse("must be a table of options")
+            return place.refuse(Message("must be a table of options"))
         read: dict[str, str | Secret] = {}
         for name, value in raw.items():
             if name in OWN_OPTIONS:
-                place.step(name).refuse("is set by the engine itself")
+                place.step(name).refuse(Message("is set by the engine itself"))
             elif not isinstance(value, str | int | float):
-                place.step(name).refuse("must be text, a number, true or false")
+                place.step(name).refuse(Message("must be text, a number, true or false"))
             else:
                 text = str(value).lower() if isinstance(value, bool) else str(value)
                 read[name] = Secret(text) if self.is_sensitive(name) else text

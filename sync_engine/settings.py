@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sync_engine.fault import Fault, Invalid
+from sync_engine.fault import Fault, Invalid, Message
 from sync_engine.setting_kinds import Address, ConnectReference, DatabaseUrl, Options, PathText, Secret, SecretText, SecretTexts, Url
 from sync_engine.shape import NAME_PATTERN, REFUSED, REQUIRED, Kind, ListOf, Number, Place, Text, Whole
 
@@ -176,7 +176,7 @@ class Setting:
 
 
 HTTP = Url(("http", "https"))
-WORD = Text(r"\S+", "text without blanks")
+WORD = Text(r"\S+", Message("text without blanks"))
 
 TABLE: tuple[Setting, ...] = (
     Setting("kafka.bootstrap", WORD, "127.0.0.1:9092", "host:port,…", "Brokers to begin with."),
@@ -270,10 +270,10 @@ def _of_file(path: Path | None, faults: list[Fault]) -> dict[str, Given]:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        faults.append(Fault(str(path), "", f"cannot be read: {type(error).__name__}"))
+        faults.append(Fault(str(path), "", Message("cannot be read: {why}", why=type(error).__name__)))
         return {}
     except tomllib.TOMLDecodeError as error:
-        faults.append(Fault(str(path), "", str(error)))
+        faults.append(Fault(str(path), "", Message("is not TOML: {why}", why=error)))
         return {}
     given: dict[str, Given] = {}
     for name, raw in _flat(data):
@@ -310,7 +310,7 @@ def _of_environ(environ: Mapping[str, str], faults: list[Fault]) -> dict[str, Gi
             try:
                 raw = tomllib.loads(f"value = {raw}")["value"]
             except tomllib.TOMLDecodeError:
-                faults.append(Fault(variable, "", 'is not a TOML value (a number, true, ["a", "b"], {name = "text"})'))
+                faults.append(Fault(variable, "", Message('is not a TOML value (a number, true, ["a", "b"], {name = "text"})')))
                 continue
         given[_full(row, name)] = Given(_as_reference(row, name, raw), variable, "", Path(), False)
     return given
@@ -339,7 +339,7 @@ def _as_reference(row: Setting, name: str, raw: Any) -> Any:
 def _unknown(file: str, path: str, name: str, faults: list[Fault]) -> None:
     section = name.split(".")[0]
     allowed = [row.name for row in TABLE if row.name.startswith(f"{section}.")] or [*SECTIONS, *NAMED_SECTIONS]
-    faults.append(Fault(file, path, "unknown setting", tuple(allowed)))
+    faults.append(Fault(file, path, Message("unknown setting"), tuple(allowed)))
 
 
 def _values(row_section: str, section: str, given: Mapping[str, Given], environ: Mapping[str, str], faults: list[Fault]) -> dict[str, Any]:
@@ -355,7 +355,7 @@ def _values(row_section: str, section: str, given: Mapping[str, Given], environ:
             values[attribute] = _value(row, one, environ, faults)
             continue
         if row.default is REQUIRED:
-            faults.append(Fault("settings", name, f"missing; in a settings file or as {variable_of(name)}"))
+            faults.append(missing(name))
         values[attribute] = _default(row)
     return values
 
@@ -369,6 +369,11 @@ def _default(row: Setting) -> Any:
 def variable_of(name: str) -> str:
     """The environment variable of a setting."""
     return ENV_PREFIX + name.upper().replace(".", "__")
+
+
+def missing(name: str) -> Fault:
+    """The fault of a setting that must be given."""
+    return Fault("settings", name, Message("missing; in a settings file or as {variable}", variable=variable_of(name)))
 
 
 def _value(row: Setting, one: Given, environ: Mapping[str, str], faults: list[Fault]) -> Any:
@@ -396,7 +401,7 @@ def _resolved(row: Setting, one: Given, raw: Any, environ: Mapping[str, str], pl
     reference = _REFERENCE.fullmatch(raw)
     if reference is None:
         if one.in_file and row.hides(raw, place.key):
-            return place.refuse("a secret does not stand in the settings file", ("${env:NAME}", "${file:PATH}"))
+            return place.refuse(Message("a secret does not stand in the settings file"), ("${env:NAME}", "${file:PATH}"))
         return raw
     text = _referred(reference[1], reference[2], one.base, environ, place)
     return text.splitlines() if text is not REFUSED and isinstance(row.kind, SecretTexts) and raw is one.raw else text
@@ -404,13 +409,13 @@ def _resolved(row: Setting, one: Given, raw: Any, environ: Mapping[str, str], pl
 
 def _referred(scheme: str, name: str, base: Path, environ: Mapping[str, str], place: Place) -> Any:
     if scheme == "env":
-        return environ[name] if name in environ else place.refuse(f"environment variable {name} is not set")
+        return environ[name] if name in environ else place.refuse(Message("environment variable {name} is not set", name=name))
     if scheme != "file":
-        return place.refuse(f'unknown reference "{scheme}"', ("${env:NAME}", "${file:PATH}"))
+        return place.refuse(Message('unknown reference "{scheme}"', scheme=scheme), ("${env:NAME}", "${file:PATH}"))
     try:
         return (base / name).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        return place.refuse(f"file {name} cannot be read: {type(error).__name__}")
+        return place.refuse(Message("file {name} cannot be read: {why}", name=name, why=type(error).__name__))
 
 
 # --- showing --------------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Protocol
 
-from sync_engine.fault import Fault
+from sync_engine.fault import Fault, Message
 
 REFUSED: Any = object()
 REQUIRED: Any = object()
@@ -44,7 +44,7 @@ class Place:
     def within(self, raw: Mapping[Any, Any]) -> "Place":
         return replace(self, around=(raw, *self.around))
 
-    def refuse(self, message: str, allowed: Iterable[str] = ()) -> Any:
+    def refuse(self, message: Message, allowed: Iterable[str] = ()) -> Any:
         self.faults.append(Fault(self.file, self.path, message, tuple(allowed)))
         return REFUSED
 
@@ -61,33 +61,53 @@ class Kind(Protocol):
         """The value, or REFUSED after a fault was noted."""
 
 
-_TYPE_NAMES = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "a mapping"}
+A_FLAG, A_NUMBER, A_WHOLE_NUMBER = Message("true or false"), Message("a number"), Message("a whole number")
+A_SCALAR = Message("text, a whole number, or true or false")
+A_TEXT, A_LIST, A_MAPPING = Message("text"), Message("a list"), Message("a mapping")
+_TYPE_NAMES = {bool: A_FLAG, int: A_NUMBER, float: A_NUMBER, str: A_TEXT, list: A_LIST, dict: A_MAPPING}
 
 
 def _type_name(raw: object) -> str:
     if isinstance(raw, date):
-        return "a date (quote it)"
-    return "nothing" if raw is None else _TYPE_NAMES.get(type(raw), type(raw).__name__)
+        return Message("a date (quote it)")
+    return Message("nothing") if raw is None else _TYPE_NAMES.get(type(raw), type(raw).__name__)
 
 
-def _not_a(wanted: str, raw: object, place: Place) -> Any:
-    hint = " (quote it)" if wanted == "text" and isinstance(raw, bool | int | float) else ""
-    return place.refuse(f"must be {wanted}, not {_type_name(raw)}{hint}")
+def _not_a(wanted: Message, raw: object, place: Place) -> Any:
+    if wanted == A_TEXT and isinstance(raw, bool | int | float):
+        return place.refuse(Message("must be {wanted}, not {found} (quote it)", wanted=wanted, found=_type_name(raw)))
+    return place.refuse(Message("must be {wanted}, not {found}", wanted=wanted, found=_type_name(raw)))
+
+
+def _not_within(raw: object, least: object, most: object, place: Place) -> Any:
+    return place.refuse(Message("{value} is not within {least} to {most}", value=raw, least=least, most=most))
 
 
 @dataclass(frozen=True)
 class Text:
     pattern: str = r"\S(.*\S)?"
-    means: str = "text without blanks around it"
+    means: Message = Message("text without blanks around it")  # noqa: RUF009  (immutable)
     reserved: tuple[str, ...] = ()
     blank = ""
 
     def read(self, raw: Any, place: Place) -> Any:
         if not isinstance(raw, str):
-            return _not_a("text", raw, place)
+            return _not_a(A_TEXT, raw, place)
         if not re.fullmatch(self.pattern, raw, re.DOTALL):
-            return place.refuse(f'"{raw}" is not {self.means}')
-        return place.refuse(f'"{raw}" is reserved') if raw in self.reserved else raw
+            return place.refuse(Message('"{value}" is not {means}', value=raw, means=self.means))
+        return place.refuse(Message('"{value}" is reserved', value=raw)) if raw in self.reserved else raw
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """Text, a whole number, or true or false."""
+
+    blank = ""
+
+    def read(self, raw: Any, place: Place) -> Any:
+        if isinstance(raw, str):
+            return Text().read(raw, place)
+        return raw if isinstance(raw, int) else _not_a(A_SCALAR, raw, place)
 
 
 @dataclass(frozen=True)
@@ -99,7 +119,7 @@ class FileName:
     def read(self, raw: Any, place: Place) -> Any:
         stem = place.file.rpartition("/")[2].partition(".")[0]
         if raw != stem:
-            place.refuse(f'must be "{stem}", as the file is named')
+            place.refuse(Message('must be "{stem}", as the file is named', stem=stem))
         return stem
 
 
@@ -111,8 +131,8 @@ class Whole:
 
     def read(self, raw: Any, place: Place) -> Any:
         if isinstance(raw, bool) or not isinstance(raw, int):
-            return _not_a("a whole number", raw, place)
-        return raw if self.least <= raw <= self.most else place.refuse(f"{raw} is not within {self.least} to {self.most}")
+            return _not_a(A_WHOLE_NUMBER, raw, place)
+        return raw if self.least <= raw <= self.most else _not_within(raw, self.least, self.most, place)
 
 
 @dataclass(frozen=True)
@@ -123,8 +143,8 @@ class Number:
 
     def read(self, raw: Any, place: Place) -> Any:
         if isinstance(raw, bool) or not isinstance(raw, int | float):
-            return _not_a("a number", raw, place)
-        return float(raw) if self.least <= raw <= self.most else place.refuse(f"{raw} is not within {self.least:g} to {self.most:g}")
+            return _not_a(A_NUMBER, raw, place)
+        return float(raw) if self.least <= raw <= self.most else _not_within(raw, f"{self.least:g}", f"{self.most:g}", place)
 
 
 @dataclass(frozen=True)
@@ -132,7 +152,7 @@ class Flag:
     blank = False
 
     def read(self, raw: Any, place: Place) -> Any:
-        return raw if isinstance(raw, bool) else _not_a("true or false", raw, place)
+        return raw if isinstance(raw, bool) else _not_a(A_FLAG, raw, place)
 
 
 @dataclass(frozen=True)
@@ -145,7 +165,7 @@ class OneOf:
     def read(self, raw: Any, place: Place) -> Any:
         if isinstance(raw, str) and raw in self.values:
             return self.values[raw]
-        return place.refuse(f'unknown value "{raw}"', self.values)
+        return place.refuse(Message('unknown value "{value}"', value=raw), self.values)
 
 
 def one_of(*words: str) -> OneOf:
@@ -162,12 +182,12 @@ class Ref:
 
     def read(self, raw: Any, place: Place) -> Any:
         if not isinstance(raw, str):
-            return _not_a("text", raw, place)
+            return _not_a(A_TEXT, raw, place)
         group = f"{self.what} of {place.nearest(self.of)}" if self.of else self.what
         known = place.names.get(group)
         if known is None or raw in known:
             return raw
-        return place.refuse(f'unknown {self.what} "{raw}"', sorted(known))
+        return place.refuse(Message('unknown {what} "{name}"', what=Message(self.what), name=raw), sorted(known))
 
 
 @dataclass(frozen=True)
@@ -178,12 +198,12 @@ class ListOf:
 
     def read(self, raw: Any, place: Place) -> Any:
         if not isinstance(raw, list):
-            return _not_a("a list", raw, place)
+            return _not_a(A_LIST, raw, place)
         if len(raw) < self.least:
-            place.refuse(f"must have at least {self.least}")
+            place.refuse(Message("must have at least {least}", least=self.least))
         for index, value in enumerate(raw):
             if value in raw[:index]:
-                place.index(index).refuse(f'"{value}" stands here twice')
+                place.index(index).refuse(Message('"{value}" stands here twice', value=value))
         read = [self.kind.read(value, place.index(index)) for index, value in enumerate(raw) if value not in raw[:index]]
         return tuple(value for value in read if value is not REFUSED)
 
@@ -200,6 +220,22 @@ class AllOr:
 
 
 @dataclass(frozen=True)
+class WordOr:
+    """A word, which stands for a list that `make` makes of it, or the list."""
+
+    word: Kind
+    make: Callable[[Any], Any]
+    several: ListOf
+    blank = ()
+
+    def read(self, raw: Any, place: Place) -> Any:
+        if isinstance(raw, list):
+            return self.several.read(raw, place)
+        word = self.word.read(raw, place)
+        return word if word is REFUSED else self.make(word)
+
+
+@dataclass(frozen=True)
 class MapOf:
     key: Kind
     value: Kind
@@ -211,9 +247,9 @@ class MapOf:
 
     def read(self, raw: Any, place: Place) -> Any:
         if not isinstance(raw, dict):
-            return _not_a("a mapping", raw, place)
+            return _not_a(A_MAPPING, raw, place)
         if len(raw) < self.least:
-            place.refuse(f"must have at least {self.least}")
+            place.refuse(Message("must have at least {least}", least=self.least))
         read = {self.key.read(key, place.step(key)): self.value.read(value, place.step(key)) for key, value in raw.items()}
         return {key: value for key, value in read.items() if key is not REFUSED and value is not REFUSED}
 
@@ -233,7 +269,7 @@ class Field:
             # Not the default: to further checks, what was refused is not what is missing.
             return self.kind.blank if value is REFUSED else value
         if self.default is REQUIRED:
-            place.step(self.name).refuse("missing field")
+            place.step(self.name).refuse(Message("missing field"))
         return self.blank
 
     @property
@@ -255,11 +291,11 @@ class Record:
 
     def read(self, raw: Any, place: Place) -> Any:
         if not isinstance(raw, dict):
-            return _not_a("a mapping", raw, place)
+            return _not_a(A_MAPPING, raw, place)
         inner = place.within(raw)
         for name in raw:
             if name not in self._fields:
-                inner.step(name).refuse("unknown field", sorted(self._fields))
+                inner.step(name).refuse(Message("unknown field"), sorted(self._fields))
         return self._made(place.key, {field.to or name: field.read(raw, inner) for name, field in self._fields.items()})
 
     def _made(self, key: str, values: dict[str, Any]) -> Any:

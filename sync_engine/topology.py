@@ -43,7 +43,7 @@ def stages_of(declarations: Declarations, node: str, generation: int, new_codec:
     for entity in declarations.entities:
         yield resolve_stage(declarations, node, entity, generation, new_codec())
     for subscriber in declarations.subscribers_of(node):
-        yield DeliverStage(subscriber, new_codec())
+        yield DeliverStage(subscriber, new_codec(), declarations.labels)
     yield CaseStage(declarations, node, new_codec(), watermark)
 
 

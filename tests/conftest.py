@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from sync_engine.runtime.localstack import LocalStack
 
 BROKER = ("kafka", "registry")
-STACK = (*BROKER, "postgres", "redis", "connect")
+STACK = (*BROKER, "postgres", "mariadb", "redis", "connect")
 
 
 @contextmanager
@@ -55,3 +56,14 @@ def stack(_servers: LocalStack) -> LocalStack:
 def postgres(_servers: LocalStack) -> str:
     """The address of a PostgreSQL server."""
     return _servers.add("postgres").postgres
+
+
+@pytest.fixture(scope="session")
+def mariadb(_servers: LocalStack) -> str:
+    """The address of a MariaDB server, with a database `gov`."""
+    url = sa.make_url(_servers.add("mariadb").mariadb)
+    engine = sa.create_engine(url.set(drivername="mariadb+pymysql", database=None))
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE DATABASE IF NOT EXISTS gov CHARACTER SET utf8mb4"))
+    engine.dispose()
+    return url.set(drivername="mariadb", database="gov").render_as_string(hide_password=False)

@@ -21,9 +21,10 @@ from sync_engine.model.avro import (
     golden_to_datum,
 )
 from sync_engine.model.claim import Claim, Kind, Position, error_of, floor_of, join, swept
-from sync_engine.model.declaration import AuthorityRule, CompareRule, EntityType, Item, Title
+from sync_engine.model.declaration import AuthorityRule, CompareRule, EntityType, ExistenceRule, Item, Title
 from sync_engine.model.finding import Finding
 from sync_engine.model.golden import GENERATION
+from sync_engine.model.key_kind import Condition
 from sync_engine.resolve.content import Rules, compile_rules
 from sync_engine.resolve.decide import Change, RecordState, decide, sweep
 
@@ -169,15 +170,17 @@ def entity_of(declared: dict[str, Any]) -> EntityType:
     """The engine's catalogue entry of a declaration as it stands in YAML."""
     title = Title("", "")
     types = declared.get("items", {})
-    items = {item: types.get(item, {"type": "string"}) for rule in declared["authority"] for item in rule["items"]}
+    items = types or {item: {"type": "string"} for rule in declared["authority"] for item in rule["items"]}
+    said = declared["existence"]
+    existence = [{"class": said}] if isinstance(said, str) else said
     return EntityType(
         entity=declared["entity"],
         title=title,
         version=1,
         update_cycle="realtime",
         key_name="key",
-        key_type="string",
-        existence=declared["existence"],
+        key_type=declared.get("key_type", "string"),
+        existence=tuple(ExistenceRule(rule["class"], condition_of(rule)) for rule in existence),
         jurisdiction=declared.get("jurisdiction"),
         items={item: Item(item, said["type"], title) for item, said in items.items()},
         authority=tuple(
@@ -188,8 +191,16 @@ def entity_of(declared: dict[str, Any]) -> EntityType:
                 tuple(rule.get("fallback", ())),
                 rule.get("order_by"),
                 rule.get("together", False),
+                condition_of(rule),
             )
             for rule in declared["authority"]
         ),
-        compare=tuple(CompareRule(rule["rule"], tuple(rule["items"]), tuple(rule["classes"]), 0) for rule in declared.get("compare", ())),
+        compare=tuple(
+            CompareRule(rule["rule"], tuple(rule["items"]), tuple(rule["classes"]), 0, condition_of(rule))
+            for rule in declared.get("compare", ())
+        ),
     )
+
+
+def condition_of(rule: dict[str, Any]) -> Condition:
+    return Condition(tuple((attribute, tuple(values)) for attribute, values in rule.get("when", {}).items()))

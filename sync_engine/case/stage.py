@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from sync_engine.model import names
-from sync_engine.model.alert import CONFLICT, FIRING, RESOLVED, Alert
+from sync_engine.model.alert import CONFLICT, FIRING, RESOLVED, Alert, addressed
 from sync_engine.model.declaration import Declarations
 from sync_engine.model.outcome import Emit
 from sync_engine.model.record import Record
@@ -54,6 +54,7 @@ class CaseStage:
         self._node = node
         self._nodes = declarations.nodes
         self._sources = declarations.sources
+        self._departments = declarations.departments
         self._settle_ms = {
             (entity.entity, compare.rule): int(compare.settle_seconds * 1000)
             for entity in declarations.entities.values()
@@ -195,6 +196,8 @@ class CaseStage:
             state.opened_ms or state.raised_ms,
             resolved_ms,
         )
+        about = [f"{known.node}/{known.department}" for source, _ in state.pairs if (known := self._sources.get(source))]
+        alert = addressed(alert, about, self._departments)
         return Emit(self._alert_topic, alert.id.encode(), self._codec.encode("sync.wire.Alert", alert.datum()))
 
     def conclude(self, request: Request, answer: Answer, view: View, now_ms: int) -> Sequence[Emit]:

@@ -1,53 +1,67 @@
 """`sync-engine plan` and `apply`: what is declared against what is there: topics, schemas, connectors."""
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sync_engine.cli import FAILED, USAGE, fail
-from sync_engine.cli.installed import installed, reaching
-from sync_engine.cli.table import print_table
+from sync_engine.cli.command import Command, fail, option
+from sync_engine.cli.exits import FAILED, USAGE
+from sync_engine.cli.installed import installed, reaching, unknown
+from sync_engine.cli.language import said
+from sync_engine.cli.names import node_option
+from sync_engine.cli.output import JSON, output_option, print_table, show
+from sync_engine.fault import Message
 
 if TYPE_CHECKING:
     from sync_engine.provision.plan import Action
     from sync_engine.runtime.provisioning import Provisioner
 
-WORDS = {"create": "+ 新建 create", "change": "~ 修改 change", "capture_anew": "! 重新采集 capture anew", "refused": "✗ 拒绝 refused"}
+MARKS = {"create": "+", "change": "~", "capture_anew": "!", "refused": "✗"}
+WORDS = {
+    "create": Message("create"),
+    "change": Message("change"),
+    "capture_anew": Message("capture anew"),
+    "refused": Message("refused"),
+}
+_nodes = node_option("What this node needs; may be said several times. Without: every node.", multiple=True)
 
 
-@click.command()
-@click.option("--node", "nodes", multiple=True, help="What this node needs; may be said several times. Without: every node.")
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.command(cls=Command)
+@_nodes
+@output_option()
 @click.pass_context
-def plan(context: click.Context, nodes: Sequence[str], output: str) -> None:
+def plan(context: click.Context, node: Sequence[str], output: str) -> None:
     """What `apply` would do, and what that does. Changes nothing. Exit 1 if anything is refused."""
     with reaching("what is there"):
-        actions = _provisioner(context, nodes).plan()
-    _show(actions, output)
+        actions = _provisioner(context, node).plan()
+    show(output, [_told(action) for action in actions], lambda: _show(actions))
     if _refused(actions):
         raise click.exceptions.Exit(FAILED)
 
 
-@click.command()
-@click.option("--node", "nodes", multiple=True, help="What this node needs; may be said several times. Without: every node.")
-@click.option("--yes", is_flag=True, help="Do not ask before sources are captured anew.")
+@click.command(cls=Command)
+@_nodes
+@option("--yes", is_flag=True, help="Do not ask before sources are captured anew.")
+@output_option()
 @click.pass_context
-def apply(context: click.Context, nodes: Sequence[str], yes: bool) -> None:
+def apply(context: click.Context, node: Sequence[str], yes: bool, output: str) -> None:
     """Make topics, schemas and connectors as they are declared. Idempotent; deletes nothing; nothing is done if anything is refused."""
     with reaching("what is there"):
-        provisioner = _provisioner(context, nodes)
+        provisioner = _provisioner(context, node)
         actions = provisioner.plan()
-    _show(actions, "table")
+    if output != JSON:
+        _show(actions)
     if refused := _refused(actions):
-        raise fail("nothing was applied", f"{len(refused)} refused: {refused[0].name}", "mend the declaration; see `plan`", FAILED)
+        why = Message("{count} refused: {name}", count=len(refused), name=refused[0].name)
+        raise fail("nothing was applied", why, "mend the declaration; see `plan`", FAILED)
     anew = [action.name for action in actions if action.does == "capture_anew"]
     if anew and not yes:
-        click.confirm(f"{', '.join(anew)}: 将重新读取全部行  every row is read again. 继续 go on?", abort=True, err=True)
+        click.confirm(said("{sources}: every row is read again. Go on?", sources=", ".join(anew)), abort=True, err=True)
     with reaching("what is there"):
-        provisioner.apply(actions, lambda action: click.echo(f"{action.name}: {action.effect.zh}  {action.effect.en}", err=True))
-    click.echo(f"已完成 {len(actions)} 项  {len(actions)} done", err=True)
+        provisioner.apply(actions, lambda action: click.echo(f"{action.name}: {said(action.effect)}", err=True))
+    told = {"applied": [_told(action) for action in actions]}
+    show(output, told, lambda: click.echo(said("{count} done", count=len(actions)), err=True))
 
 
 def _refused(actions: "Sequence[Action]") -> "list[Action]":
@@ -59,28 +73,27 @@ def _provisioner(context: click.Context, nodes: Sequence[str]) -> "Provisioner":
     from sync_engine.runtime.provisioning import Provisioner
 
     declarations, settings = installed(context)
-    if unknown := sorted({*nodes} - declarations.nodes.keys()):
-        raise fail(f"there is no node {unknown[0]}", "no declaration names it", f"one of {', '.join(sorted(declarations.nodes))}", USAGE)
+    if strange := sorted({*nodes} - declarations.nodes.keys()):
+        raise unknown("node", strange[0], declarations.nodes)
     wanted = nodes or [*declarations.nodes]
     faults = [fault for node in wanted for fault in capturable(declarations, settings, node)]
     if faults:
-        for fault in faults:
-            click.echo(str(fault), err=True)
-        raise fail("nothing was looked at", "settings are wrong", "sync-engine check --node NODE", USAGE)
+        raise fail("nothing was looked at", "settings are wrong", "see sync-engine check --node NODE", USAGE, faults)
     return Provisioner(declarations, settings, wanted)
 
 
-def _show(actions: "Sequence[Action]", output: str) -> None:
-    if output == "json":
-        told: list[dict[str, Any]] = [
-            {name: getattr(action, name) for name in ("what", "name", "does", "details")}
-            | {"effect": {"zh": action.effect.zh, "en": action.effect.en}}
-            for action in actions
-        ]
-        click.echo(json.dumps(told, ensure_ascii=False, indent=2))
-        return
+def _told(action: "Action") -> dict[str, Any]:
+    """As a machine reads it: a record, so its effect is in both languages."""
+    told: dict[str, Any] = {name: getattr(action, name) for name in ("what", "name", "does", "details")}
+    return {**told, "effect": {"zh": action.effect.zh, "en": action.effect.en}}
+
+
+def _show(actions: "Sequence[Action]") -> None:
     if not actions:
-        click.echo("一切如所声明  everything is as declared", err=True)
+        click.echo(said("everything is as declared"), err=True)
         return
-    rows = [(WORDS[each.does], each.what, each.name, "\n".join(each.details), f"{each.effect.zh}  {each.effect.en}") for each in actions]
+    rows = [
+        (f"{MARKS[each.does]} {said(WORDS[each.does])}", said(each.what), each.name, "\n".join(each.details), said(each.effect))
+        for each in actions
+    ]
     print_table(("", "what", "name", "details", "effect"), rows)

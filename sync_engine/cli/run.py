@@ -5,13 +5,22 @@ import sys
 
 import click
 
-from sync_engine.cli import USAGE, fail
+from sync_engine.cli.command import Command, fail, option
+from sync_engine.cli.exits import USAGE
+from sync_engine.cli.names import node_option
+from sync_engine.fault import Message
 
 
-@click.command()
-@click.option("--node", required=True, help="Which node of connectors/network.yaml this process works for.")
-@click.option("--instance", default="0", show_default=True, help="Tells processes of one node on one machine apart.")
-@click.option("--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning", "error"]))
+@click.command(cls=Command)
+@node_option("Which node of connectors/network.yaml this process works for.", required=True)
+@option("--instance", default="0", show_default=True, help="Tells processes of one node on one machine apart.")
+@option(
+    "--log-level",
+    default="info",
+    show_default=True,
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="The least that is logged; logs are in English.",
+)
 @click.pass_context
 def run(context: click.Context, node: str, instance: str, log_level: str) -> None:
     """Run a worker of NODE."""
@@ -23,13 +32,15 @@ def run(context: click.Context, node: str, instance: str, log_level: str) -> Non
         declarations = declared.read(context.obj["declarations"])
         installed = settings.load(context.obj["settings"])
     except Invalid as invalid:
-        click.echo(str(invalid), err=True)
-        raise fail("the worker was not started", "declarations or settings are wrong", "sync-engine check", USAGE) from None
+        why = "declarations or settings are wrong"
+        raise fail("the worker was not started", why, "correct them; see sync-engine check", USAGE, invalid.faults) from None
     faults = tuple(between(declarations, installed, node))
     if faults:
-        for fault in faults:
-            click.echo(str(fault), err=True)
-        raise fail(f"no worker of {node} was started", "its settings are wrong", f"sync-engine check --node {node}", USAGE)
+        what, advice = (
+            Message("no worker of {node} was started", node=node),
+            Message("see {command}", command=f"sync-engine check --node {node}"),
+        )
+        raise fail(what, "settings are wrong", advice, USAGE, faults)
     _configure_logging(log_level)
     from faust.worker import Worker as FaustWorker
 

@@ -1,15 +1,19 @@
 """`sync-engine source list|show|validate|restart|pause|resume|snapshot`: the captures of departments, as Kafka Connect has them."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sync_engine.cli import FAILED, UNHEALTHY, USAGE, fail
-from sync_engine.cli.installed import installed, reaching
-from sync_engine.cli.table import print_table
+from sync_engine.cli.command import Group, fail, option
+from sync_engine.cli.exits import FAILED, UNHEALTHY, USAGE
+from sync_engine.cli.installed import installed, reaching, unknown
+from sync_engine.cli.language import said
+from sync_engine.cli.names import declared_names, node_option
+from sync_engine.cli.output import output_option, print_fields, print_table, show
+from sync_engine.fault import Fault, Message
+from sync_engine.model.declaration import Title
 
 if TYPE_CHECKING:
     from sync_engine.model.declaration import Declarations, Department
@@ -22,47 +26,52 @@ MISSING = "MISSING"
 """Declared, and Connect has no such connector: `apply` makes it."""
 
 
-@click.group()
+@click.group(cls=Group)
 def source() -> None:
-    """Sources: the capture of a department's database, named as in `status`: jinan/public_security. 数据源"""
+    """Sources: the capture of a department's database, named as in `status`: jinan/public_security."""
 
 
-_output = click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+_output = output_option()
+_name = click.argument("name", shell_complete=declared_names("source"))
 
 
 @source.command(name="list")
-@click.option("--node", help="Of this node only.")
+@node_option("Of this node only.")
 @_output
 @click.pass_context
 def list_(context: click.Context, node: str | None, output: str) -> None:
     """Every declared source with the states of its connector and tasks, and its epoch. Exit 10 if one does not run."""
     declarations, settings = installed(context)
+    if node is not None and node not in declarations.nodes:
+        raise unknown("node", node, declarations.nodes)
     departments = [each for each in declarations.departments.values() if node in (None, each.node)]
     entries = _ask(settings, lambda connect: connect.connectors())
     told = [_told(each, entries.get(each.connector)) for each in departments]
-    if output == "json":
-        click.echo(json.dumps(told, ensure_ascii=False, indent=2))
-    else:
-        print_table(
-            ("source", "title", "connector", "tasks", "epoch", "declared", "tables", "cause"),
-            [
-                (
-                    *(str(one[name]) for name in ("source", "title", "state")),
-                    ", ".join(one["tasks"]) or "-",
-                    *(str(one[name]) for name in ("epoch", "declared_epoch", "tables", "cause")),
-                )
-                for one in told
-            ],
-        )
+    show(output, told, lambda: _list(told))
     if any({one["state"], *one["tasks"]} != {"RUNNING"} for one in told):
         raise click.exceptions.Exit(UNHEALTHY)
 
 
-@source.command()
-@click.argument("name")
+def _list(told: list[dict[str, Any]]) -> None:
+    rows = [
+        (
+            one["source"],
+            said(Title(**one["title"])),
+            said(one["state"]),
+            ", ".join(said(state) for state in one["tasks"]) or "-",
+            *("-" if one[name] is None else str(one[name]) for name in ("epoch", "declared_epoch", "tables", "cause")),
+        )
+        for one in told
+    ]
+    print_table(("source", "title", "connector", "tasks", "epoch", "declared", "tables", "cause"), rows)
+
+
+@source.command(name="show")
+@_name
+@_output
 @click.pass_context
-def show(context: click.Context, name: str) -> None:
-    """The source NAME whole, as JSON: states, traces, offsets, configuration (secrets masked)."""
+def show_(context: click.Context, name: str, output: str) -> None:
+    """The source NAME whole: states, traces, offsets, configuration (secrets masked)."""
     declarations, settings = installed(context)
     connector = _department(declarations, name).connector
 
@@ -72,13 +81,15 @@ def show(context: click.Context, name: str) -> None:
         shown = {"source": name, "connector": connector, "state": status.connector.state, "trace": status.connector.trace, "tasks": tasks}
         return {**shown, "offsets": [each.offset for each in offsets], "config": config.display()}
 
-    click.echo(json.dumps(_ask(settings, look), ensure_ascii=False, indent=2))
+    told = _ask(settings, look)
+    show(output, told, lambda: print_fields(told))
 
 
 @source.command()
-@click.argument("name")
+@_name
+@_output
 @click.pass_context
-def validate(context: click.Context, name: str) -> None:
+def validate(context: click.Context, name: str, output: str) -> None:
     """Ask the connector's plugin about the configuration that `apply` would give NAME; it tries the database. Exit 1 if it objects."""
     from sync_engine.model.declaration import CONNECTOR_KINDS
     from sync_engine.runtime.provisioning import config_of
@@ -86,53 +97,64 @@ def validate(context: click.Context, name: str) -> None:
     declarations, settings = installed(context)
     department = _department(declarations, name)
     if department.kind not in CONNECTOR_KINDS:
-        advice = f"ask those who run it; we make those of {', '.join(CONNECTOR_KINDS)}"
-        raise fail("nothing was asked", f"a connector for {department.kind} is not made by us", advice, USAGE)
+        advice = Message("ask those who run it; we make those of {kinds}", kinds=", ".join(CONNECTOR_KINDS))
+        raise fail("nothing was asked", Message("a connector for {kind} is not made by us", kind=department.kind), advice, USAGE)
     if department.settings not in settings.databases:
-        raise fail("nothing was asked", f"no settings section databases.{department.settings}", "sync-engine check --node NODE", USAGE)
+        raise fail(
+            "nothing was asked",
+            Message("no settings section {section}", section=f"databases.{department.settings}"),
+            "see sync-engine check --node NODE",
+            USAGE,
+        )
     found = _ask(settings, lambda connect: connect.validate(config_of(declarations, settings, department)))
-    for setting, errors in found.errors.items():
-        for error in errors:
-            click.echo(f"{setting}: {error}")
     if found.error_count:
-        raise fail(f"{name} is not valid", f"{found.error_count} fault(s)", "correct the declaration, the settings or the database", FAILED)
-    click.echo(f"{name}: 有效  valid", err=True)
+        faults = [Fault("connector", setting, Message(error)) for setting, errors in found.errors.items() for error in errors]
+        what, why = Message("{name} is not valid", name=name), Message("{count} fault(s)", count=found.error_count)
+        raise fail(what, why, "correct the declaration, the settings or the database", FAILED, faults)
+    show(output, {"source": name, "valid": True}, lambda: click.echo(said("{name}: valid", name=name), err=True))
 
 
 @source.command()
-@click.argument("name")
-@click.option("--only-failed", is_flag=True, help="Leave alone what runs.")
+@_name
+@option("--only-failed", is_flag=True, help="Leave alone what runs.")
+@_output
 @click.pass_context
-def restart(context: click.Context, name: str, only_failed: bool) -> None:
+def restart(context: click.Context, name: str, only_failed: bool, output: str) -> None:
     """Restart connector and tasks of NAME, and wait until they run. Nothing is lost: it goes on at its offsets."""
-    _settled(context, name, "RUNNING", lambda connect, connector: connect.restart(connector, only_failed=only_failed))
+    _settled(context, name, output, "RUNNING", lambda connect, connector: connect.restart(connector, only_failed=only_failed))
 
 
 @source.command()
-@click.argument("name")
+@_name
+@_output
 @click.pass_context
-def pause(context: click.Context, name: str) -> None:
+def pause(context: click.Context, name: str, output: str) -> None:
     """Have the capture of NAME stand still. It goes dark; its database keeps its log for it meanwhile: do not forget it."""
-    _settled(context, name, "PAUSED", lambda connect, connector: connect.pause(connector))
+    _settled(context, name, output, "PAUSED", lambda connect, connector: connect.pause(connector))
 
 
 @source.command()
-@click.argument("name")
+@_name
+@_output
 @click.pass_context
-def resume(context: click.Context, name: str) -> None:
-    """Have a paused capture of NAME go on where it stood."""
-    _settled(context, name, "RUNNING", lambda connect, connector: connect.resume(connector))
+def resume(context: click.Context, name: str, output: str) -> None:
+    """Have NAME go on where it stood: one that the brake holds is released, a paused capture runs again."""
+    from sync_engine.runtime.holds import release
+
+    declarations, settings = installed(context)
+    department = _department(declarations, name)
+    with reaching("what is held"):
+        release(settings.kafka.bootstrap, department.node, name, client=settings.kafka.client)
+    _settled(context, name, output, "RUNNING", lambda connect, connector: connect.resume(connector))
 
 
 @source.command()
-@click.argument("name")
-@click.option("--tables", help="Of these tables only, as declared (schema.table), with commas between.")
+@_name
+@option("--tables", help="Of these tables only, as declared (schema.table), with commas between.")
+@_output
 @click.pass_context
-def snapshot(context: click.Context, name: str, tables: str | None) -> None:
-    """Have every row of NAME read again while its stream goes on, without a new epoch. 增量快照, 不换纪元
-
-    What is equal changes nothing. Rows that are gone at the source are not noticed by it: that takes a new epoch.
-    """
+def snapshot(context: click.Context, name: str, tables: str | None, output: str) -> None:
+    """Have every row of NAME read again while its stream goes on, without a new epoch; what is gone at the source is not noticed."""
     from sync_engine.model import names
     from sync_engine.runtime.signals import ask_for_snapshot
 
@@ -141,17 +163,19 @@ def snapshot(context: click.Context, name: str, tables: str | None) -> None:
     declared = sorted(source.table for source in department.sources)
     wanted = sorted(set(tables.split(","))) if tables is not None else declared
     if unknown := ", ".join(table for table in wanted if table not in declared):
-        raise fail("nothing was asked", f"not tables of {name}: {unknown}", f"some of {', '.join(declared)}", USAGE)
+        why = Message("not tables of {name}: {tables}", name=name, tables=unknown)
+        raise fail("nothing was asked", why, Message("one of {names}", names=", ".join(declared)), USAGE)
     actual = _ask(settings, lambda connect: connect.config(department.connector))
     if actual.get(SIGNALS) != names.signal(department):
-        advice = "`sync-engine plan`, `apply`; not where Kafka wants a login, nor for a connector that is not made by us"
+        advice = "sync-engine plan, apply; not where Kafka wants a login, nor for a connector that is not made by us"
         raise fail("nothing was asked", "its connector reads no signals", advice, FAILED)
-    with reaching("Kafka"):
+    with reaching("the signal topic"):
         asked = ask_for_snapshot(settings.kafka.bootstrap, department, wanted, client=settings.kafka.client)
-    click.echo(f"{name}: 已请求重读  asked to read again: {', '.join(wanted)} ({asked})", err=True)
+    shown = {"source": name, "asked": wanted, "signal": asked}
+    show(output, shown, lambda: click.echo(said("{name}: asked to read again: {tables}", name=name, tables=", ".join(wanted)), err=True))
 
 
-def _settled(context: click.Context, name: str, state: str, act: "Callable[[ConnectClient, str], Awaitable[object]]") -> None:
+def _settled(context: click.Context, name: str, output: str, state: str, act: "Callable[[ConnectClient, str], Awaitable[object]]") -> None:
     declarations, settings = installed(context)
     connector = _department(declarations, name).connector
 
@@ -160,7 +184,9 @@ def _settled(context: click.Context, name: str, state: str, act: "Callable[[Conn
         return await connect.settle(connector, state)
 
     status = _ask(settings, settle)
-    click.echo(f"{name}: {status.connector.state}, {len(status.tasks)} task(s)", err=True)
+    told = {"source": name, "state": status.connector.state, "tasks": [task.state for task in status.tasks]}
+    words = said("{name}: {state}, {tasks} task(s)", name=name, state=Message(status.connector.state), tasks=len(status.tasks))
+    show(output, told, lambda: click.echo(words, err=True))
 
 
 def _told(department: "Department", entry: Any) -> dict[str, Any]:
@@ -171,7 +197,7 @@ def _told(department: "Department", entry: Any) -> dict[str, Any]:
     status = None if entry is None else entry.status
     return {
         "source": department.id,
-        "title": department.title.zh,
+        "title": {"zh": department.title.zh, "en": department.title.en},
         "connector": department.connector,
         "state": MISSING if status is None else status.connector.state,
         "tasks": [] if status is None else [task.state for task in status.tasks],
@@ -184,7 +210,7 @@ def _told(department: "Department", entry: Any) -> dict[str, Any]:
 
 def _department(declarations: "Declarations", name: str) -> "Department":
     if name not in declarations.departments:
-        raise fail(f"there is no source {name}", "no declaration names it", f"one of {', '.join(sorted(declarations.departments))}", USAGE)
+        raise unknown("source", name, declarations.departments)
     return declarations.departments[name]
 
 

@@ -1,24 +1,35 @@
 """`sync-engine status`: how far every source is at every tier, what fires, worst first. Exit 10 if anything is not well."""
 
-import json
 import sys
 import time
 from typing import Any
 
 import click
 
-from sync_engine.cli import UNHEALTHY
+from sync_engine.cli.command import Command, option
+from sync_engine.cli.exits import UNHEALTHY
+from sync_engine.cli.language import said
+from sync_engine.cli.names import node_option
+from sync_engine.cli.output import JSON, output_option, show
+from sync_engine.fault import Message
+from sync_engine.model.declaration import Title
 
-MARKS = {"caught_up": "●", "behind": "▲", "stalled": "■", "dark": "◌"}
-WORDS = {"caught_up": "正常 caught up", "behind": "滞后 behind", "stalled": "停滞 stalled", "dark": "失联 dark"}
-ORDER = {"dark": 0, "stalled": 1, "behind": 2, "caught_up": 3}
+MARKS = {"caught_up": "●", "behind": "▲", "stalled": "■", "dark": "◌", "held": "‖"}
+WORDS = {
+    "caught_up": Message("caught up"),
+    "behind": Message("behind"),
+    "stalled": Message("stalled"),
+    "dark": Message("dark"),
+    "held": Message("held"),
+}
+ORDER = {"held": 0, "dark": 1, "stalled": 2, "behind": 3, "caught_up": 4}
 REFRESH_SECONDS = 1.0
 
 
-@click.command()
-@click.option("--watch", is_flag=True, help="Go on until Ctrl-C.")
-@click.option("--node", help="This node only.")
-@click.option("-o", "--output", type=click.Choice(["table", "wide", "json"]), default="table", show_default=True)
+@click.command(cls=Command)
+@option("--watch", is_flag=True, help="Go on until Ctrl-C; as JSON, one document a line.")
+@node_option("This node only.")
+@output_option("wide")
 @click.pass_context
 def status(context: click.Context, watch: bool, node: str | None, output: str) -> None:
     """Lag of every source at every tier, alerts, parked deliveries."""
@@ -26,17 +37,22 @@ def status(context: click.Context, watch: bool, node: str | None, output: str) -
 
     settings = settings_of(context)
     if watch:
-        _watch(settings, node)
+        _watch(settings, node, output)
         return
     nodes = _ask(settings, node)
-    if output == "json":
-        click.echo(json.dumps({"healthy": _healthy(nodes), "nodes": nodes}, ensure_ascii=False, indent=2))
-    else:
-        from rich.console import Console
-
-        Console(width=None if sys.stdout.isatty() else 140).print(_screen(nodes, output == "wide"))
+    show(output, _told(nodes), lambda: _print(nodes, output == "wide"))
     if not _healthy(nodes):
         raise click.exceptions.Exit(UNHEALTHY)
+
+
+def _told(nodes: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"healthy": _healthy(nodes), "nodes": nodes}
+
+
+def _print(nodes: list[dict[str, Any]], wide: bool) -> None:
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 140).print(_screen(nodes, wide))
 
 
 def _ask(settings: Any, node: str | None) -> list[dict[str, Any]]:
@@ -52,13 +68,17 @@ def _ask(settings: Any, node: str | None) -> list[dict[str, Any]]:
     return nodes
 
 
-def _watch(settings: Any, node: str | None) -> None:
+def _watch(settings: Any, node: str | None, output: str) -> None:
+    if output == JSON:
+        while True:
+            show(output, _told(_ask(settings, node)), lambda: None, one_line=True)
+            time.sleep(REFRESH_SECONDS)
     from rich.live import Live
 
-    with Live(_screen(_ask(settings, node)), auto_refresh=False) as live:
+    with Live(_screen(_ask(settings, node), output == "wide"), auto_refresh=False) as live:
         while True:
             time.sleep(REFRESH_SECONDS)
-            live.update(_screen(_ask(settings, node)), refresh=True)
+            live.update(_screen(_ask(settings, node), output == "wide"), refresh=True)
 
 
 def _healthy(nodes: list[dict[str, Any]]) -> bool:
@@ -73,16 +93,16 @@ def _screen(nodes: list[dict[str, Any]], wide: bool = False) -> Any:
     lagging = sum(lag["state"] != "caught_up" for node in nodes for lag in node["lags"])
     firing = [alert for node in nodes for alert in node["alerts"]]
     well = _healthy(nodes)
-    sentence = "一切正常  all is well" if well else f"{lagging} 处滞后, {len(firing)} 个告警  {lagging} behind, {len(firing)} alert(s)"
+    sentence = said("all is well") if well else said("{lagging} behind, {firing} alert(s)", lagging=lagging, firing=len(firing))
     parts: list[Any] = [Text(sentence, style="bold green" if well else "bold red"), _table(nodes, wide)]
-    parts.extend(Text(f"▲ {alert['summary_zh']}  {alert['summary_en']}", style="red") for alert in firing)
+    parts.extend(Text(f"▲ {said(Title(alert['summary_zh'], alert['summary_en']))}", style="red") for alert in firing)
     parts.extend(
-        Text(f"not ready: {node['node']}: {', '.join(node['without_progress'])} without progress", style="red")
+        Text(said("not ready: {node}: {lanes} without progress", node=node["node"], lanes=", ".join(node["without_progress"])), style="red")
         for node in nodes
         if node["without_progress"]
     )
     parts.extend(
-        Text(f"◌ {node['node']}: 节点无应答  the node's worker does not answer", style="red")
+        Text("◌ " + said("{node}: the node's worker does not answer", node=node["node"]), style="red")
         for node in nodes
         if not node.get("answers", True)
     )
@@ -92,15 +112,15 @@ def _screen(nodes: list[dict[str, Any]], wide: bool = False) -> Any:
 def _table(nodes: list[dict[str, Any]], wide: bool) -> Any:
     from rich.table import Table
 
-    table = Table("tier", "node", "source", "place", "state", "lag", "parked", box=None, pad_edge=False)
+    table = Table(*(said(name) for name in ("tier", "node", "source", "place", "state", "lag", "parked")), box=None, pad_edge=False)
     for column in table.columns:
         column.no_wrap = True
     rows = [
         (node, lag) for node in nodes for lag in node["lags"] if wide or lag["place"] == "golden" or lag["place"].startswith("deliver.")
     ]
     for node, lag in sorted(rows, key=lambda row: (ORDER[row[1]["state"]], -(row[1]["lag_seconds"] or 0))):
-        seconds = "unknown" if lag["lag_seconds"] is None else f"{lag['lag_seconds']:.1f} s"
-        state = f"{MARKS[lag['state']]} {WORDS[lag['state']]}"
-        node_name = f"{node['title']['zh']} {node['node']}"
-        table.add_row(node["tier"], node_name, lag["source"], lag["place"], state, seconds, str(lag["incomplete"] or ""))
+        seconds = said("unknown") if lag["lag_seconds"] is None else f"{lag['lag_seconds']:.1f} s"
+        state = f"{MARKS[lag['state']]} {said(WORDS[lag['state']])}"
+        node_name = f"{said(Title(**node['title']))} {node['node']}"
+        table.add_row(said(node["tier"]), node_name, lag["source"], lag["place"], state, seconds, str(lag["incomplete"] or ""))
     return table

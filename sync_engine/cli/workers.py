@@ -7,7 +7,9 @@ from typing import Any
 
 import httpx2
 
-from sync_engine.cli import FAILED, fail
+from sync_engine.cli.command import fail
+from sync_engine.cli.exits import UNREACHABLE
+from sync_engine.fault import Message
 from sync_engine.settings import Settings
 
 TIMEOUT_SECONDS = 3.0
@@ -28,12 +30,15 @@ def ask(address: dict[str, Any], path: str) -> httpx2.Response | None:
 
 
 def answers(settings: Settings, path: str, node: str | None = None) -> Iterator[tuple[str, httpx2.Response | None]]:
-    """(node, answer) of every worker, None for one that does not answer. Exits 1 if none does."""
+    """(node, answer) of every worker, None for one that does not answer. Exits 75 if none does."""
     some = False
     for address in addresses(settings.state.dir, node):
         answer = ask(address, path)
         some = some or answer is not None
         yield address["node"], answer
     if not some:
-        where = f"no worker{f' of {node}' if node else ''} answers (state folder {settings.state.dir})"
-        raise fail("nothing could be asked", where, "start one: sync-engine run --node NODE, or sync-engine demo", FAILED)
+        folder = settings.state.dir
+        where = Message("no worker answers (state folder {folder})", folder=folder)
+        if node:
+            where = Message("no worker of {node} answers (state folder {folder})", node=node, folder=folder)
+        raise fail("nothing could be asked", where, "start one: sync-engine run --node NODE, or sync-engine demo", UNREACHABLE)

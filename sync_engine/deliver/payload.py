@@ -6,6 +6,7 @@ Only the items of its demand, only records of its area, and that a record has le
 stage sends it once. The id depends on subscriber, key and version alone, so every retry carries the same one.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
@@ -18,6 +19,10 @@ from sync_engine.model.golden import LEFT, LIVE, MOVED, UNCONFIRMED, WITHDRAWN, 
 from sync_engine.model.stage import Codec
 
 EVENTS = {LIVE: "updated", UNCONFIRMED: "updated", WITHDRAWN: "withdrawn", MOVED: "moved"}
+
+
+Labels = Mapping[str, Mapping[str, str]]
+"""Source -> its labels: level, region, system, department, business. They follow from the source alone and are no part of the content."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -57,13 +62,13 @@ def webhook_id(subscriber: Subscriber, golden: Golden) -> str:
     return f"msg_{blake2b(text.encode(), digest_size=16).hexdigest()}"
 
 
-def body_of(subscriber: Subscriber, golden: Golden, event: str, codec: Codec) -> bytes:
+def body_of(subscriber: Subscriber, golden: Golden, event: str, codec: Codec, labels: Labels) -> bytes:
     """The bytes that are parked and sent. A record that has left carries no items. `codec` = for Avro only."""
     if subscriber.kind == TOPIC:
-        return codec.encode(f"sync.{subscriber.entity}.Delivery", _delivery(subscriber, golden, event))
+        return codec.encode(f"sync.{subscriber.entity}.Delivery", _delivery(subscriber, golden, event, labels))
     if subscriber.table is not None:
         return msgspec.json.encode(_row(subscriber.table, subscriber, golden, event))
-    return _cloud_event(subscriber, golden, event)
+    return _cloud_event(subscriber, golden, event, labels)
 
 
 def _said(subscriber: Subscriber, golden: Golden, event: str) -> list[tuple[str, str, Value]]:
@@ -71,12 +76,18 @@ def _said(subscriber: Subscriber, golden: Golden, event: str) -> list[tuple[str,
     return [each for each in golden.content.items if event != LEFT and each[0] in subscriber.items]
 
 
+def _labels(sources: Mapping[str, str], labels: Labels) -> dict[str, Mapping[str, str]]:
+    """Of each source that an item comes from."""
+    return {source: labels[source] for source in sorted(set(sources.values())) if source in labels}
+
+
 def _state(golden: Golden, event: str) -> str:
     return LEFT if event == LEFT else golden.content.life_cycle
 
 
-def _delivery(subscriber: Subscriber, golden: Golden, event: str) -> dict[str, Any]:
+def _delivery(subscriber: Subscriber, golden: Golden, event: str, labels: Labels) -> dict[str, Any]:
     said = _said(subscriber, golden, event)
+    sources = {item: golden.sources[item] for item, _, _ in said if item in golden.sources}
     return {
         "webhook_id": webhook_id(subscriber, golden),
         "version": golden.version,
@@ -84,7 +95,8 @@ def _delivery(subscriber: Subscriber, golden: Golden, event: str) -> dict[str, A
         "moved_to": golden.content.moved_to,
         "items": {item: value for item, _, value in said},
         "statuses": {item: status for item, status, _ in said},
-        "sources": {item: golden.sources[item] for item, _, _ in said if item in golden.sources},
+        "sources": sources,
+        "labels": _labels(sources, labels),
         "effective_ms": golden.effective_ms,
     }
 
@@ -102,13 +114,14 @@ def _row(table: TableTarget, subscriber: Subscriber, golden: Golden, event: str)
     return Row(golden.content.key, golden.version, columns)
 
 
-def _cloud_event(subscriber: Subscriber, golden: Golden, event: str) -> bytes:
+def _cloud_event(subscriber: Subscriber, golden: Golden, event: str, labels: Labels) -> bytes:
     content = golden.content
     items = {
         item: {"value": value, "status": status} for item, status, value in content.items if event != LEFT and item in subscriber.items
     }
     time = datetime.fromtimestamp(golden.effective_ms / 1000, UTC).isoformat(timespec="milliseconds")
     kind = f"{content.entity}.{event}"
+    sources = {item: source for item, source in golden.sources.items() if item in items}
     data: dict[str, Any] = {
         "entity": content.entity,
         "key": content.key,
@@ -116,7 +129,8 @@ def _cloud_event(subscriber: Subscriber, golden: Golden, event: str) -> bytes:
         "life_cycle": content.life_cycle,
         "moved_to": content.moved_to,
         "items": items,
-        "sources": {item: source for item, source in golden.sources.items() if item in items},
+        "sources": sources,
+        "labels": _labels(sources, labels),
     }
     return msgspec.json.encode(
         {

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from heapq import heapify, heappop, heappush
 from itertools import islice
+from types import MappingProxyType
 
 import msgspec
 
-from sync_engine.deliver.payload import body_of, event_of, left_at, webhook_id
+from sync_engine.deliver.payload import Labels, body_of, event_of, left_at, webhook_id
 from sync_engine.model import names
 from sync_engine.model.avro import golden_of_datum
 from sync_engine.model.declaration import Subscriber
@@ -64,7 +65,9 @@ class Waiting:
 class DeliverStage:
     """Delivers one entity of one node to one subscriber."""
 
-    def __init__(self, subscriber: Subscriber, codec: Codec) -> None:
+    def __init__(self, subscriber: Subscriber, codec: Codec, labels: Labels = MappingProxyType({})) -> None:
+        """`labels` = of every source."""
+        self._labels = labels
         self.name = f"deliver.{subscriber.name}"
         self.inputs = (names.golden(subscriber.node, subscriber.entity),)
         self._parked_topic = names.parked(subscriber.node, subscriber.name)
@@ -114,7 +117,7 @@ class DeliverStage:
             return [DeadLetter(Reason.BUG, "a golden log went back in version")] if before.version > golden.version else ()
         if before is not None and not before.body and 0 < left_at(self.subscriber, golden) <= before.version:
             return ()
-        body = body_of(self.subscriber, golden, event, self._codec)
+        body = body_of(self.subscriber, golden, event, self._codec, self._labels)
         parked = Parked(webhook_id(self.subscriber, golden), golden.version, body, golden.effective_ms, left=event == LEFT)
         if before is not None:
             parked = msgspec.structs.replace(

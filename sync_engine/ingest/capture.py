@@ -32,6 +32,19 @@ class CompiledMapping:
     key_type: str
     items: tuple[tuple[str, str, Read], ...]
     """(item, column, reader)."""
+    constants: Mapping[str, Value]
+    optional: bool
+    names_kind_of: Callable[[str], bool]
+
+    def key_of(self, row: Row) -> str | None:
+        """The entity key; None if the mapping is optional and the row has none. Raises Refused."""
+        raw = row[self.key_column]
+        if self.optional and (raw is None or (isinstance(raw, str) and not raw.strip())):
+            return None
+        key = read_key(self.key_type, raw)
+        if not self.names_kind_of(key):
+            raise Refused(Reason.NO_AUTHORITY, f"the catalogue entry {self.entity} names no authority for keys of this kind")
+        return key
 
 
 @dataclass(frozen=True)
@@ -64,8 +77,12 @@ def _compile(declarations: Declarations, mapping: RowMapping) -> CompiledMapping
     items = tuple(
         (mapped.item, mapped.column, reader(entity.items[mapped.item], declarations.codes.get(mapped.codes or ""), declarations.codes))
         for mapped in mapping.items
+        if mapped.column is not None
     )
-    return CompiledMapping(mapping.name, mapping.entity, mapping.key_column, entity.key_type, items)
+    constants = {mapped.item: mapped.constant for mapped in mapping.items if mapped.column is None}
+    return CompiledMapping(
+        mapping.name, mapping.entity, mapping.key_column, entity.key_type, items, constants, mapping.optional, entity.names_kind_of
+    )
 
 
 def read_change(source: CompiledSource, change: Row, epoch: int | None, offset: int) -> list[Keyed | Sweep | DeadLetter]:
@@ -212,11 +229,13 @@ def _withdrawals(source: CompiledSource, before: Row | None, position: Position,
     read: list[Keyed | DeadLetter] = []
     for mapping in source.mappings:
         try:
-            key = read_key(mapping.key_type, before[mapping.key_column])
+            key = mapping.key_of(before)
         except Refused as refused:
             # The row was never accepted under this key either, so there is no slot to withdraw; the letter says that it happened.
             read.append(DeadLetter(refused.reason, f"{mapping.name}: {refused.detail}"))
             continue
+        if key is None:
+            continue  # this mapping never said anything of the row
         read.append((mapping.entity, key, Claim(source.id, row, mapping.name, int(Kind.WITHDRAW), position, effective_ms=commit_ms)))
     return read
 
@@ -250,10 +269,11 @@ def _assert(
     read: list[Keyed | DeadLetter] = []
     key: str | None = None
     try:
-        key = read_key(mapping.key_type, after[mapping.key_column])
+        key = mapping.key_of(after)
         if unknown:
             raise Refused(Reason.UNKNOWN_COLUMN, f"{unknown}: neither mapped nor ignored")
-        read.append((mapping.entity, key, _claim(source, mapping, row, after, position, commit_ms)))
+        if key is not None:
+            read.append((mapping.entity, key, _claim(source, mapping, row, after, position, commit_ms)))
     except Refused as refused:
         read.append(DeadLetter(refused.reason, refused.detail if unknown else f"{mapping.name}: {refused.detail}"))
         if key is not None:
@@ -270,13 +290,13 @@ def _old_key(mapping: CompiledMapping, before: Row | None) -> str | None:
     if not before or before.get(mapping.key_column) is None:
         return None
     try:
-        return read_key(mapping.key_type, before[mapping.key_column])
+        return mapping.key_of(before)
     except Refused:
         return None
 
 
 def _claim(source: CompiledSource, mapping: CompiledMapping, row: str, after: Row, position: Position, commit_ms: int) -> Claim:
-    values: dict[str, Value] = {}
+    values: dict[str, Value] = dict(mapping.constants)
     unchanged = {}
     for item, column, read in mapping.items:
         if column not in after:
@@ -290,5 +310,5 @@ def _claim(source: CompiledSource, mapping: CompiledMapping, row: str, after: Ro
 
 
 def _in_error(source: CompiledSource, mapping: CompiledMapping, row: str, position: Position, commit_ms: int) -> Claim:
-    unchanged = {item: (*position, IN_ERROR) for item, _, _ in mapping.items}
+    unchanged = dict.fromkeys((*(item for item, _, _ in mapping.items), *mapping.constants), (*position, IN_ERROR))
     return Claim(source.id, row, mapping.name, IN_ERROR, position, unchanged=unchanged, effective_ms=commit_ms)

@@ -1,9 +1,12 @@
-"""Identifiers by their standards: GB 11643-1999 (citizens), GB 32100-2015 (legal persons). True or false, never a guess.
+"""Identifiers by their standards: citizens GB 11643-1999, legal persons GB 32100-2015, parcels TD/T 1001. True or false, never a guess.
 
 Ours, not python-stdnum's: that refuses USCCs that begin with a letter and takes an unknown birthplace for an invalid number.
 """
 
+import re
 from calendar import monthrange
+
+from sync_engine.model.key_kind import PARCEL_OWNERSHIP, PARCEL_USE
 
 _RESIDENT_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _RESIDENT_CHECKS = "10X98765432"
@@ -34,3 +37,14 @@ def is_uscc(text: str) -> bool:
         return False
     total = sum(_USCC_VALUES[character] * weight for character, weight in zip(text[:17], _USCC_WEIGHTS, strict=True))
     return _USCC_ALPHABET[(31 - total % 31) % 31] == text[17]
+
+
+_PARCEL = re.compile(rf"[1-9][0-9]{{11}}[{''.join(PARCEL_OWNERSHIP)}][{''.join(PARCEL_USE)}][0-9]{{5}}")
+
+
+def is_parcel(text: str) -> bool:
+    """19 characters: county (6), cadastral district (3) and sub-district (3), ownership and use (a letter each), number from 00001.
+
+    There is no check character (TD/T 1001, GB/T 37346).
+    """
+    return _PARCEL.fullmatch(text) is not None and not text.endswith("00000")

@@ -40,12 +40,19 @@ class IngestStage(Stateless):
         self._node = node
         self._codec = codec
         self._partitions = partitions
+        self._names_kind_of = {entity.entity: entity.names_kind_of for entity in declarations.entities.values()}
         self._origins = {source.id: source.node for source in declarations.sources.values()}
         self._sources: dict[str, CompiledSource] = {
             names.cdc(department, source.table): compile_source(declarations, source)
             for department in declarations.departments_of(node)
             for source in department.sources
         }
+        self.captured: Mapping[str, str] = {
+            names.cdc(department, source.table): department.id
+            for department in declarations.departments_of(node)
+            for source in department.sources
+        }
+        """Topic -> department, of all that is captured here."""
         parent = declarations.nodes[node].parent
         self._parents = {name: other.parent for name, other in declarations.nodes.items()}
         self._edges = {
@@ -132,6 +139,8 @@ class IngestStage(Stateless):
         except Undecodable as error:
             return [error.letter]
         source = parts[1]
+        if not self._names_kind_of[edge.entity](parts[0]):
+            return [DeadLetter(Reason.NO_AUTHORITY, f"the catalogue entry {edge.entity} names no authority for keys of this kind")]
         if name != f"sync.{edge.entity}.Claim" or parts[1:] != [datum["source"], datum["row"], datum["mapping"]]:
             return [DeadLetter(Reason.UNDECODABLE, "not a claim of this entity, or of another slot than its key says")]
         path = next((value.decode() for header, value in record.headers if header == "path"), "")

@@ -3,18 +3,20 @@
 Refuses by raising `Refused` within this package only; the stage turns it into a dead letter. A message never holds the value.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from datetime import time as wall_time
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from unicodedata import normalize
 
-from sync_engine.ingest.identifiers import is_resident_id, is_uscc
+from sync_engine.ingest.identifiers import is_parcel, is_resident_id, is_uscc
 from sync_engine.model.claim import Value
-from sync_engine.model.declaration import CodeTable, Item
+from sync_engine.model.declaration import MAX_DIGITS, CodeTable, Item
 from sync_engine.model.outcome import Reason
 
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,100}(\.[0-9]{0,100})?([eE](?P<exponent>[+-]?[0-9]{1,3}))?")
 _EPOCH_DAY = date(1970, 1, 1)
 
 Read = Callable[[object], Value]
@@ -111,13 +113,20 @@ def _boolean(item: Item, raw: object) -> Value:
 
 
 def _decimal(item: Item, raw: object) -> Value:
-    try:
-        number = Decimal(str(raw))
-    except InvalidOperation:
-        raise _invalid(item) from None
-    if not number.is_finite():
+    # Never through a context: it would round to 28 digits in silence.
+    match = _DECIMAL.fullmatch(str(raw))
+    if match is None or abs(int(match["exponent"] or 0)) > 2 * MAX_DIGITS:
         raise _invalid(item)
-    return f"{number.normalize():f}"
+    number = Decimal(str(raw))
+    whole, _, fraction = f"{number.copy_abs():f}".partition(".")
+    whole, fraction = whole.lstrip("0"), fraction.rstrip("0")
+    precision = MAX_DIGITS if item.precision is None else item.precision
+    scale = precision if item.scale is None else item.scale
+    behind = len(fraction) if item.scale is None else item.scale
+    if len(fraction) > scale or len(whole) > precision - behind:
+        raise Refused(Reason.INVALID_VALUE, f"{item.name}: more digits than numeric({precision}, {scale}) holds")
+    text = f"{whole or '0'}.{fraction}" if fraction else whole or "0"
+    return f"-{text}" if number.is_signed() and text != "0" else text
 
 
 _CONVERTERS: Mapping[str, Callable[[Item, object], Value]] = {
@@ -129,7 +138,7 @@ _CONVERTERS: Mapping[str, Callable[[Item, object], Value]] = {
     "decimal": _decimal,
 }
 
-_IDENTIFIERS: Mapping[str, Callable[[str], bool]] = {"resident_id": is_resident_id, "uscc": is_uscc, "string": bool}
+_IDENTIFIERS: Mapping[str, Callable[[str], bool]] = {"resident_id": is_resident_id, "uscc": is_uscc, "parcel": is_parcel, "string": bool}
 
 
 def read_key(key_type: str, raw: object) -> str:

@@ -128,6 +128,12 @@ def delivery_schema(entity: EntityType) -> Datum:
                     "doc": "Of every item that is told; a null item that stands here is known to be empty or withheld.",
                 },
                 {"name": "sources", "type": {"type": "map", "values": "string"}, "default": {}},
+                {
+                    "name": "labels",
+                    "type": {"type": "map", "values": {"type": "map", "values": "string"}},
+                    "default": {},
+                    "doc": "Of each of the sources: level, region, system, department, business.",
+                },
                 {"name": "effective_ms", "type": "long"},
             ],
             f"What a subscriber is told of a {entity.title.en} ({entity.title.zh}).",

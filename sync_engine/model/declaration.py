@@ -1,15 +1,18 @@
 """What connectors/, topics/ and schemas/ declare, as frozen values. Read by `declared.py`; made once, so dataclasses will do."""
 
 from collections.abc import Mapping as Map
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+
+from sync_engine.model.key_kind import ALWAYS, KEY_TYPES, PLAIN, Condition, KeyType, Kind
 
 ITEM_TYPES = ("string", "code", "date", "region", "integer", "boolean", "decimal")
 DATABASE_KINDS = ("postgresql", "mariadb", "mysql", "oracle", "sqlserver", "db2")
 """What a department's database may be: its changes are read."""
 CONNECTOR_KINDS = ("postgresql", "mariadb", "mysql")
 """Whose connector is ours to make. Of the others it is their owner's."""
-KEY_TYPES = ("resident_id", "uscc", "string")
+MAX_DIGITS = 38
+"""Of a decimal that declares no precision, and the most that may be declared."""
 WEBHOOK, TOPIC, TABLE = "webhook", "topic", "table"
 SUBSCRIBER_KINDS = (WEBHOOK, TOPIC, TABLE)
 """What a subscriber is reached by."""
@@ -21,6 +24,10 @@ class Title:
     zh: str
     en: str
 
+    def __str__(self) -> str:
+        """Within an English sentence."""
+        return self.en
+
 
 @dataclass(frozen=True)
 class Item:
@@ -30,6 +37,10 @@ class Item:
     codes: str | None = None
     max_length: int | None = None
     sensitive: bool = False
+    precision: int | None = None
+    """Of a decimal: digits at most, as in SQL's numeric(precision, scale)."""
+    scale: int | None = None
+    """Of a decimal: digits behind the point at most."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,7 @@ class AuthorityRule:
     fallback: tuple[str, ...] = ()
     order_by: str | None = None
     together: bool = False
+    when: Condition = ALWAYS
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -54,6 +66,18 @@ class CompareRule:
     items: tuple[str, ...]
     classes: tuple[str, ...]
     settle_seconds: float
+    when: Condition = ALWAYS
+
+
+@dataclass(frozen=True)
+class ExistenceRule:
+    """The class whose rows say that a record exists; of several, the first whose condition holds for the key."""
+
+    authority_class: str
+    when: Condition = ALWAYS
+
+
+Conditional = ExistenceRule | AuthorityRule | CompareRule
 
 
 @dataclass(frozen=True)
@@ -66,7 +90,7 @@ class EntityType:
     update_cycle: str
     key_name: str
     key_type: str
-    existence: str
+    existence: tuple[ExistenceRule, ...]
     jurisdiction: str | None
     items: Map[str, Item]
     authority: tuple[AuthorityRule, ...]
@@ -74,13 +98,48 @@ class EntityType:
 
     @cached_property
     def classes(self) -> frozenset[str]:
-        """Every department class the entry names: a slot of another class is never sent up."""
-        named = {self.existence}
+        """Every department class the entry names, for whichever kind of key: a slot of another class is never sent up."""
+        named = {rule.authority_class for rule in self.existence}
         for rule in self.authority:
             named.update(rule.classes)
         for compare in self.compare:
             named.update(compare.classes)
         return frozenset(named)
+
+    @cached_property
+    def key(self) -> KeyType:
+        return KEY_TYPES.get(self.key_type, PLAIN)
+
+    @cached_property
+    def attributes(self) -> tuple[str, ...]:
+        """The attributes of the key that conditions ask for, sorted; none = the rules are the same for every key."""
+        rules: tuple[Conditional, ...] = (*self.existence, *self.authority, *self.compare)
+        return tuple(sorted({attribute for rule in rules for attribute, _ in rule.when.values}))
+
+    def existence_of(self, kind: Kind) -> str | None:
+        """The class that says whether a record with such a key exists; None if the entry names no such kind."""
+        return next((rule.authority_class for rule in self.existence if rule.when.holds(kind)), None)
+
+    def names_kind_of(self, key: str) -> bool:
+        """Whether the entry has an authority for the existence of records with such a key."""
+        return not self.attributes or self.existence_of(self.key.kind_of(key)) is not None
+
+    def variant(self, kind: Kind) -> "EntityType":
+        """The entry as it stands for one kind of key: no conditions are left, and items without a rule are not compared."""
+        existence = self.existence_of(kind)
+        authority = tuple(replace(rule, when=ALWAYS) for rule in self.authority if rule.when.holds(kind))
+        ruled = {item for rule in authority for item in rule.items}
+        compare = (
+            replace(rule, when=ALWAYS, items=tuple(item for item in rule.items if item in ruled))
+            for rule in self.compare
+            if rule.when.holds(kind)
+        )
+        return replace(
+            self,
+            existence=() if existence is None else (ExistenceRule(existence),),
+            authority=authority,
+            compare=tuple(rule for rule in compare if rule.items),
+        )
 
 
 @dataclass(frozen=True)
@@ -119,9 +178,12 @@ def area_of(region: str) -> str:
 
 @dataclass(frozen=True)
 class ItemMapping:
+    """An item from a column of the row, or the same value for every row."""
+
     item: str
-    column: str
+    column: str | None = None
     codes: str | None = None
+    constant: str | int | bool | None = None
 
 
 @dataclass(frozen=True)
@@ -132,10 +194,12 @@ class RowMapping:
     entity: str
     key_column: str
     items: tuple[ItemMapping, ...]
+    optional: bool = False
+    """Whether a row without a key says nothing by this mapping; else it is a dead letter."""
 
     @cached_property
     def columns(self) -> frozenset[str]:
-        return frozenset({self.key_column, *(mapped.column for mapped in self.items)})
+        return frozenset({self.key_column, *(mapped.column for mapped in self.items if mapped.column)})
 
 
 @dataclass(frozen=True)
@@ -173,10 +237,19 @@ class Department:
     sources: tuple[Source, ...]
     labels: Map[str, str] = field(default_factory=dict)
     data_officer: Map[str, str] = field(default_factory=dict)
+    first_responsible: Map[str, str] = field(default_factory=dict)
+    """第一责任人 {title, phone}: the last step of an escalation."""
+    unit: str = ""
+    """专职机构: the unit that answers for the data day by day."""
 
     @property
     def id(self) -> str:
         return f"{self.node}/{self.name}"
+
+    @property
+    def entities(self) -> tuple[str, ...]:
+        """What its tables feed."""
+        return tuple(sorted({mapping.entity for source in self.sources for mapping in source.mappings}))
 
     @property
     def connector(self) -> str:
@@ -275,6 +348,15 @@ class Declarations:
     @cached_property
     def sources(self) -> Map[str, Source]:
         return {source.id: source for department in self.departments.values() for source in department.sources}
+
+    @cached_property
+    def labels(self) -> Map[str, Map[str, str]]:
+        """By source: level, region, system, department and business, as its department declares them. The same at every node."""
+        return {
+            source.id: {**department.labels, "department": department.title.zh}
+            for department in self.departments.values()
+            for source in department.sources
+        }
 
     def children(self, node: str) -> tuple[Node, ...]:
         return tuple(other for other in self.nodes.values() if other.parent == node)

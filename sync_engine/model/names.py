@@ -19,6 +19,7 @@ FAMILIES = (
     "cut",
     "dead",
     "retry",
+    "hold",
     "parked",
     "receipt",
     "control",
@@ -70,6 +71,11 @@ def dead(node: str) -> str:
 def retry(node: str) -> str:
     """Dead letters that are to be decided again, as they stood in the dead letters."""
     return f"{node}.retry"
+
+
+def hold(node: str) -> str:
+    """Sources that the brake holds."""
+    return f"{node}.hold"
 
 
 def parked(node: str, subscriber: str) -> str:

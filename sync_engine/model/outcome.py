@@ -21,7 +21,8 @@ class Reason(Enum):
     MISSING_COLUMN = "missing_column"  # the row lacks a declared column
     UNKNOWN_OPERATION = "unknown_operation"  # neither r, c, u, d nor t
     INVALID_POSITION = "invalid_position"  # no source position, or no epoch header
-    INVALID_IDENTIFIER = "invalid_identifier"  # the entity key breaks its standard (GB 11643, GB 32100)
+    INVALID_IDENTIFIER = "invalid_identifier"  # the entity key breaks its standard (GB 11643, GB 32100, TD/T 1001)
+    NO_AUTHORITY = "no_authority"  # the catalogue entry names no authority for a key of this kind
     INVALID_VALUE = "invalid_value"  # a value breaks its item's type
     UNKNOWN_CODE = "unknown_code"  # a code that its table does not hold
     UNKNOWN_SOURCE = "unknown_source"  # a neighbour's claim of a source that no declaration names

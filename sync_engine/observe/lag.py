@@ -1,4 +1,4 @@
-"""Lag as a state and a time: caught_up, behind, stalled, dark. Never zero when unknown.
+"""Lag as a state and a time: caught_up, behind, stalled, dark, held. Never zero when unknown.
 
 Pure: told the watermarks, when each beat was seen, what is parked, and now. The surprise: a state is about one source at one place, and
 the first blocked hop is the first place whose lag is over its limit while the place before it is not.
@@ -7,8 +7,8 @@ the first blocked hop is the first place whose lag is over its limit while the p
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-CAUGHT_UP, BEHIND, STALLED, DARK = "caught_up", "behind", "stalled", "dark"
-STATES = (CAUGHT_UP, BEHIND, STALLED, DARK)
+CAUGHT_UP, BEHIND, STALLED, DARK, HELD = "caught_up", "behind", "stalled", "dark", "held"
+STATES = (CAUGHT_UP, BEHIND, STALLED, DARK, HELD)
 
 DARK_AFTER_MS = 10_000
 """Without a beat for so long a source is dark: ten beats missed in a row."""
@@ -37,12 +37,30 @@ class Lag:
     """Whether the watermark keeps its objective, whatever is put aside."""
 
 
-def lag_of(source: str, place: str, seen: Seen, beat_ms: int | None, objective_seconds: float, incomplete: int, now_ms: int) -> Lag:
-    """The lag of one source at one place.
+def is_dark(beat_ms: int | None, now_ms: int) -> bool:
+    """Whether a source that was last heard of at `beat_ms` is dark."""
+    return beat_ms is None or now_ms - beat_ms > DARK_AFTER_MS
+
+
+def lag_of(
+    source: str,
+    place: str,
+    seen: Seen,
+    beat_ms: int | None,
+    objective_seconds: float,
+    incomplete: int,
+    now_ms: int,
+    *,
+    is_held: bool = False,
+) -> Lag:
+    """The lag of one source at one place. One that is held says so whatever else is true: only a person ends that.
 
     `beat_ms` = when this node last heard of the source (a beat, or a neighbour's statement), by this node's clock.
     """
-    if beat_ms is None or now_ms - beat_ms > DARK_AFTER_MS:
+    if is_held:
+        known = None if seen.watermark_ms is None else max(0.0, (now_ms - seen.watermark_ms) / 1000)
+        return Lag(source, place, HELD, known, seen.watermark_ms, incomplete, on_time=known is not None and known <= objective_seconds)
+    if is_dark(beat_ms, now_ms):
         known = None if seen.watermark_ms is None else max(0.0, (now_ms - seen.watermark_ms) / 1000)
         return Lag(source, place, DARK, known, seen.watermark_ms, incomplete)
     if seen.watermark_ms is None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from sync_engine.model.declaration import Department, Source
+from sync_engine.model.declaration import Department, Source, Title
 
 BINLOG_KINDS = ("mariadb", "mysql")
 
@@ -22,7 +22,19 @@ class DatabaseCheck:
     sql: str
     parameters: Mapping[str, str | list[str]]
     expected: str
-    remedy: str
+    remedy: Title
+
+
+_CORRECT_COLUMNS = Title("更正声明, 或向该部门询问何处有变", "correct the declaration, or ask the department what has changed")
+_CORRECT_KEY = Title("更正声明中的 primary_key: 行靠它区分", "correct primary_key in the declaration: rows are told apart by it")
+
+
+def _as_it_is(sql: str) -> Title:
+    return Title(sql, sql)
+
+
+def _granted(grant: str) -> Title:
+    return Title(f"对采集用户执行 {grant}", f"{grant} to the connector's user")
 
 
 _WAL_LEVEL = "SELECT current_setting('wal_level')"
@@ -120,46 +132,60 @@ def check_queries(department: Department, publication_mode: str = "filtered") ->
     if department.kind in BINLOG_KINDS:
         yield from _binlog_queries(department)
         return
-    yield DatabaseCheck("wal_level", _WAL_LEVEL, {}, "logical", "set wal_level = logical and restart the server")
-    yield DatabaseCheck("role", _ROLE, {}, "true", "ALTER ROLE … REPLICATION for the connector's user")
+    yield DatabaseCheck(
+        "wal_level",
+        _WAL_LEVEL,
+        {},
+        "logical",
+        Title("设 wal_level = logical, 并重启服务器", "set wal_level = logical and restart the server"),
+    )
+    yield DatabaseCheck(
+        "role", _ROLE, {}, "true", Title("对采集用户执行 ALTER ROLE … REPLICATION", "ALTER ROLE … REPLICATION for the connector's user")
+    )
     heartbeat = department.heartbeat_table
-    yield _columns(heartbeat, {"id", "beat_at"}, heartbeat_ddl(department))
+    yield _columns(heartbeat, {"id", "beat_at"}, _as_it_is(heartbeat_ddl(department)))
     yield _privileges(heartbeat, ["SELECT", "INSERT", "UPDATE"])
     for source in department.sources:
-        yield _columns(source.table, source.columns, "correct the declaration, or ask the department what has changed")
+        yield _columns(source.table, source.columns, _CORRECT_COLUMNS)
         yield _privileges(source.table, ["SELECT"])
         yield DatabaseCheck(
             f"{source.table}: primary key",
             _PRIMARY_KEY,
             _named(source.table),
             ",".join(source.primary_key),
-            "correct primary_key in the declaration: rows are told apart by it",
+            _CORRECT_KEY,
         )
         yield _replica_identity(source)
         yield _defaults(source)
     if publication_mode == "disabled":
         tables = ",".join(captured_tables(department))
-        yield DatabaseCheck("publication", _PUBLICATION, {"publication": capture_name(department)}, tables, publication_ddl(department))
+        yield DatabaseCheck(
+            "publication", _PUBLICATION, {"publication": capture_name(department)}, tables, _as_it_is(publication_ddl(department))
+        )
 
 
-def _columns(table: str, columns: frozenset[str] | set[str], remedy: str) -> DatabaseCheck:
+def _columns(table: str, columns: frozenset[str] | set[str], remedy: Title) -> DatabaseCheck:
     return DatabaseCheck(f"{table}: columns", _COLUMNS, _named(table), ",".join(sorted(columns)), remedy)
 
 
 def _privileges(table: str, privileges: list[str]) -> DatabaseCheck:
-    remedy = f"GRANT {', '.join(privileges)} ON {quoted(table)} to the connector's user"
+    remedy = _granted(f"GRANT {', '.join(privileges)} ON {quoted(table)}")
     return DatabaseCheck(f"{table}: privileges", _PRIVILEGES, {**_named(table), "privileges": privileges}, "true", remedy)
 
 
 def _replica_identity(source: Source) -> DatabaseCheck:
     keys = sorted({*source.primary_key, *(mapping.key_column for mapping in source.mappings)})
+    alter = f"ALTER TABLE {quoted(source.table)} REPLICA IDENTITY FULL"
     return DatabaseCheck(
         f"{source.table}: replica identity",
         _REPLICA_IDENTITY,
         {**_named(source.table), "columns": keys},
         "true",
-        f"ALTER TABLE {quoted(source.table)} REPLICA IDENTITY FULL, or USING INDEX with one that holds {', '.join(keys)}: "
-        "else a delete or a changed key does not say whose record it was",
+        Title(
+            f"{alter}, 或 USING INDEX 一个含 {', '.join(keys)} 的索引: 否则删除或改键时不知是谁的记录",
+            f"{alter}, or USING INDEX with one that holds {', '.join(keys)}: "
+            "else a delete or a changed key does not say whose record it was",
+        ),
     )
 
 
@@ -171,7 +197,10 @@ def _defaults(source: Source) -> DatabaseCheck:
         _DEFAULTS,
         {**_named(source.table), "columns": sorted(source.columns - source.ignored)},
         "",
-        f"ALTER TABLE {quoted(source.table)} ALTER … DROP DEFAULT, or SET NOT NULL: a NULL is captured as the default",
+        Title(
+            f"ALTER TABLE {quoted(source.table)} ALTER … DROP DEFAULT, 或 SET NOT NULL: NULL 会被采集成默认值",
+            f"ALTER TABLE {quoted(source.table)} ALTER … DROP DEFAULT, or SET NOT NULL: a NULL is captured as the default",
+        ),
     )
 
 
@@ -205,9 +234,20 @@ _DIALECTS: Mapping[str, _Dialect] = {
 }
 
 _BINLOG_VARIABLES = (
-    ("LOG_BIN", "ON", "start the server with log_bin"),
-    ("BINLOG_FORMAT", "ROW", "set binlog_format = ROW: statements do not say which rows they changed"),
-    ("BINLOG_ROW_IMAGE", "FULL", "set binlog_row_image = FULL: else a change does not say whose record the row was"),
+    ("LOG_BIN", "ON", Title("以 log_bin 启动服务器", "start the server with log_bin")),
+    (
+        "BINLOG_FORMAT",
+        "ROW",
+        Title("设 binlog_format = ROW: 语句不说明改了哪些行", "set binlog_format = ROW: statements do not say which rows they changed"),
+    ),
+    (
+        "BINLOG_ROW_IMAGE",
+        "FULL",
+        Title(
+            "设 binlog_row_image = FULL: 否则变更不说明是谁的记录",
+            "set binlog_row_image = FULL: else a change does not say whose record the row was",
+        ),
+    ),
 )
 
 _MYSELF = "concat(quote(substring_index(current_user(), '@', 1)), '@', quote(substring_index(current_user(), '@', -1)))"
@@ -247,13 +287,13 @@ def _binlog_queries(department: Department) -> Iterator[DatabaseCheck]:
     for name, expected, remedy in _BINLOG_VARIABLES:
         variable = f"SELECT variable_value FROM {dialect.variables} WHERE variable_name = %(name)s"  # noqa: S608
         yield DatabaseCheck(name.lower(), variable, {"name": name}, expected, remedy)
-    grant = f"GRANT RELOAD, REPLICATION SLAVE, {dialect.privilege} ON *.* to the connector's user"
+    grant = _granted(f"GRANT RELOAD, REPLICATION SLAVE, {dialect.privilege} ON *.*")
     yield DatabaseCheck("role", _BINLOG_ROLE, {"privilege": dialect.privilege}, "true", grant)
     heartbeat = department.heartbeat_table
-    yield _binlog_columns(heartbeat, {"id", "beat_at"}, heartbeat_ddl(department))
+    yield _binlog_columns(heartbeat, {"id", "beat_at"}, _as_it_is(heartbeat_ddl(department)))
     yield _binlog_privileges(kind, heartbeat, ["SELECT", "INSERT", "UPDATE"])
     for source in department.sources:
-        yield _binlog_columns(source.table, source.columns, "correct the declaration, or ask the department what has changed")
+        yield _binlog_columns(source.table, source.columns, _CORRECT_COLUMNS)
         yield _binlog_privileges(kind, source.table, ["SELECT"])
         yield _binlog_defaults(kind, source)
         yield DatabaseCheck(
@@ -261,11 +301,11 @@ def _binlog_queries(department: Department) -> Iterator[DatabaseCheck]:
             _BINLOG_PRIMARY_KEY,
             _named(source.table),
             ",".join(source.primary_key),
-            "correct primary_key in the declaration: rows are told apart by it",
+            _CORRECT_KEY,
         )
 
 
-def _binlog_columns(table: str, columns: frozenset[str] | set[str], remedy: str) -> DatabaseCheck:
+def _binlog_columns(table: str, columns: frozenset[str] | set[str], remedy: Title) -> DatabaseCheck:
     return DatabaseCheck(f"{table}: columns", _BINLOG_COLUMNS, _named(table), ",".join(sorted(columns)), remedy)
 
 
@@ -277,11 +317,14 @@ def _binlog_defaults(kind: str, source: Source) -> DatabaseCheck:
         _BINLOG_DEFAULTS,
         {**_named(source.table), "columns": ",".join(sorted(source.columns - source.ignored))},
         "",
-        f"ALTER TABLE {quoted(source.table, kind)} ALTER … SET DEFAULT NULL, or NOT NULL: a NULL is captured as the default",
+        Title(
+            f"ALTER TABLE {quoted(source.table, kind)} ALTER … SET DEFAULT NULL, 或 NOT NULL: NULL 会被采集成默认值",
+            f"ALTER TABLE {quoted(source.table, kind)} ALTER … SET DEFAULT NULL, or NOT NULL: a NULL is captured as the default",
+        ),
     )
 
 
 def _binlog_privileges(kind: str, table: str, privileges: list[str]) -> DatabaseCheck:
-    remedy = f"GRANT {', '.join(privileges)} ON {quoted(table, kind)} to the connector's user"
+    remedy = _granted(f"GRANT {', '.join(privileges)} ON {quoted(table, kind)}")
     parameters = {**_named(table), "privileges": ",".join(privileges), "count": str(len(privileges))}
     return DatabaseCheck(f"{table}: privileges", _BINLOG_PRIVILEGES, parameters, "true", remedy)

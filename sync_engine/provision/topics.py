@@ -83,6 +83,7 @@ NAMES_OF: Mapping[str, NamesOf] = {
     "cut": _one(names.cut),
     "dead": _one(names.dead),
     "retry": _one(names.retry),
+    "hold": _one(names.hold),
     "parked": _parked,
     "receipt": _one(names.receipt),
     "control": _one(names.control),

@@ -28,7 +28,7 @@ class Rules:
 
     entity: str
     version: int
-    existence: str
+    existence: str | None
     jurisdiction: str | None
     authority: tuple[AuthorityRule, ...]
     compare: tuple[CompareRule, ...]
@@ -37,6 +37,20 @@ class Rules:
     class_of: Callable[[str], str]
     plans: dict[object, object] = field(default_factory=dict)
     """Who wins what, by the shape of a record; filled by `plan.resolve`."""
+    conditional: EntityType | None = None
+    """The entry, if its rules depend on the key: then `of` gives those that stand for a key."""
+    variants: dict[tuple[str, ...], "Rules"] = field(default_factory=dict)
+
+    def of(self, key: str) -> "Rules":
+        """The rules that stand for this key: these, but where the entry has conditions."""
+        if self.conditional is None:
+            return self
+        kind = self.conditional.key.kind_of(key)
+        said = tuple(kind.values())
+        variant = self.variants.get(said)
+        if variant is None:
+            variant = self.variants[said] = compile_rules(self.conditional.variant(kind), self.class_of)
+        return variant
 
 
 def compile_rules(entity: EntityType, class_of: Callable[[str], str]) -> Rules:
@@ -45,12 +59,13 @@ def compile_rules(entity: EntityType, class_of: Callable[[str], str]) -> Rules:
     return Rules(
         entity.entity,
         entity.version,
-        entity.existence,
+        entity.existence_of({}),
         entity.jurisdiction,
         entity.authority,
         entity.compare,
         tuple(ruled),
         class_of,
+        conditional=entity if entity.attributes else None,
     )
 
 
@@ -64,6 +79,7 @@ class Resolved:
 
 def resolve(rules: Rules, key: str, slots: Sequence[Claim]) -> Resolved:
     """Content and findings of the record that these slots make. `slots` must not be empty."""
+    rules = rules.of(key)
     live, ended = _by_class(rules, slots)
     life_cycle, moved_to = _life_cycle(rules, live, ended)
     if life_cycle in (WITHDRAWN, MOVED):
@@ -89,7 +105,7 @@ def _life_cycle(rules: Rules, live: ByClass, ended: ByClass) -> tuple[str, str |
         return MOVED, _greatest_moved_to(left)
     if rules.existence in live:
         return LIVE, None
-    gone = ended.get(rules.existence)
+    gone = None if rules.existence is None else ended.get(rules.existence)
     if not gone:
         return UNCONFIRMED, None
     # Without a forward the record has ended; positions of different sources cannot say which of two endings came last.

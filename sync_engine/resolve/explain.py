@@ -51,6 +51,7 @@ class Explanation:
 
 def explain(rules: Rules, key: str, slots: Sequence[Claim]) -> Explanation:
     """The explanation of the record that these slots make; its digest is that of the content they resolve to."""
+    rules = rules.of(key)
     resolved = resolve(rules, key, slots)
     statuses = {item: (status, value) for item, status, value in resolved.content.items}
     explained = []

@@ -74,6 +74,7 @@ def resolve(rules: Rules, key: str, slots: Sequence[Claim]) -> Resolved:
     """As `content.resolve`."""
     if len(slots) > SLOTS_MAX:
         return content.resolve(rules, key, slots)
+    rules = rules.of(key)
     shape = []
     for slot in slots:
         if slot.kind != ASSERT or slot.withheld or slot.floor is not None or slot.error is not None:

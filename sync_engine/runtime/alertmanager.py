@@ -11,13 +11,16 @@ from typing import Any
 import aiohttp
 import structlog
 
-from sync_engine.model.alert import CAPTURE_FAILED, CONFLICT, DEAD_LETTERS, TIER_LAG, Alert
+from sync_engine.model.alert import BRAKE, CAPTURE_FAILED, CONFLICT, DEAD_LETTERS, SOURCE_DARK, SUBSCRIBER_LAG, TIER_LAG, Alert
 
 NAMES = {
     TIER_LAG: "SyncTierLagging",
+    SUBSCRIBER_LAG: "SyncSubscriberLagging",
+    SOURCE_DARK: "SyncSourceDark",
     CONFLICT: "SyncConflict",
     DEAD_LETTERS: "SyncDeadLetters",
     CAPTURE_FAILED: "SyncConnectorTaskFailed",
+    BRAKE: "SyncSourceHeld",
 }
 """Kind of an alert -> `alertname`, by which routes and silences go."""
 REPEAT_SECONDS, LASTS_SECONDS = 30.0, 150.0
@@ -73,9 +76,23 @@ def _posted(alert: Alert, ends_ms: int) -> dict[str, Any]:
     labels = {"alertname": NAMES.get(alert.kind, alert.kind), "severity": alert.severity, "node": alert.node, **_steady(alert)}
     return {
         "labels": {name: value for name, value in labels.items() if value},
-        "annotations": {"summary": alert.summary_en, "summary_zh": alert.summary_zh, "id": alert.id},
+        "annotations": {"summary": alert.summary_en, "summary_zh": alert.summary_zh, "id": alert.id, **_whom(alert)},
         "startsAt": _time(alert.since_ms),
         "endsAt": _time(ends_ms),
+    }
+
+
+def _whom(alert: Alert) -> dict[str, str]:
+    """Whom to ask, and in the end: one line a department."""
+    if not alert.responsible:
+        return {}
+    return {
+        "data_officer": "\n".join(
+            f"{each.source}: {each.data_officer} {each.data_officer_phone} ({each.unit})" for each in alert.responsible
+        ),
+        "first_responsible": "\n".join(
+            f"{each.source}: {each.first_responsible} {each.first_responsible_phone}" for each in alert.responsible
+        ),
     }
 
 

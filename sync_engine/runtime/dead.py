@@ -12,6 +12,7 @@ from uuid import uuid4
 import confluent_kafka as ck
 import msgspec
 
+from sync_engine.fault import Message
 from sync_engine.model import names
 from sync_engine.model.stage import Codec, Undecodable
 from sync_engine.runtime.kafka import LARGEST_RECORD_BYTES, read_to
@@ -110,7 +111,9 @@ class DeadLetters:
                 producer.poll(0)
             producer.commit_transaction(_PATIENCE_SECONDS)
         except ck.KafkaException as failure:
-            raise WorldFailure(f"{len(records)} records were not written: {failure.args[0].str()}") from failure
+            raise WorldFailure(
+                Message("{count} records were not written: {why}", count=len(records), why=failure.args[0].str())
+            ) from failure
 
     def _letter(self, written: bytes) -> Letter | None:
         try:

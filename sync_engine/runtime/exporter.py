@@ -20,6 +20,7 @@ class Metrics:
         self._node = node
         build = Gauge("syncengine_build_info", "Version of this process.", ["version", "node"], registry=registry)
         build.labels(__version__, node).set(1)
+        self._transactions = Counter("syncengine_transactions_total", "Kafka transactions committed.", ["node", "stage"], registry=registry)
         self._records = Counter("syncengine_records_total", "Records decided and committed.", ["node", "stage"], registry=registry)
         self._emits = Counter("syncengine_emits_total", "Records written by a stage.", ["node", "stage"], registry=registry)
         self._letters = Counter(
@@ -65,6 +66,7 @@ class Metrics:
     def committed(self, stage: str, records: int, emits: int, letters: Sequence[DeadLetter]) -> None:
         self._records.labels(self._node, stage).inc(records)
         self._emits.labels(self._node, stage).inc(emits)
+        self._transactions.labels(self._node, stage).inc()
         for letter in letters:
             self._letters.labels(self._node, stage, letter.reason.value).inc()
 

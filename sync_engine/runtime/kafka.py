@@ -80,6 +80,7 @@ class KafkaLog:
         self._member = b""
         self._waiting: dict[TopicPartition, None] = {}  # given to us and paused: the lane has not prepared for them yet
         self._ours: dict[TopicPartition, None] = {}  # a dict for its order
+        self._paused: set[TopicPartition] = set()  # by the lane
         self._begins: dict[TopicPartition, int] = {}
         self._rebalanced = self._must_rewind = self._must_abort = self._closed = False
         self._counts: dict[str, int] = {}
@@ -141,6 +142,20 @@ class KafkaLog:
         self._must_rewind = True
         self._finish_abort(_ABORT_SECONDS)  # first: committed() waits for open transactions, our own too
         for (topic, partition), offset in self.committed(list(self._ours)).items():
+            self._seek(ck.TopicPartition(topic, partition, offset))
+            self._begins[topic, partition] = offset
+        self._must_rewind = False
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        self._consumer.pause([ck.TopicPartition(topic, partition) for topic, partition in partitions])
+        self._paused.update(partitions)
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        committed = self.committed(partitions)
+        self._must_rewind = True  # should a seek fail: nobody knows where a partition that is only resumed goes on
+        self._consumer.resume([ck.TopicPartition(topic, partition) for topic, partition in partitions])
+        self._paused.difference_update(partitions)
+        for (topic, partition), offset in committed.items():
             self._seek(ck.TopicPartition(topic, partition, offset))
             self._begins[topic, partition] = offset
         self._must_rewind = False
@@ -230,6 +245,7 @@ class KafkaLog:
             self._waiting.pop(key, None)
             self._ours.pop(key, None)
             self._begins.pop(key, None)
+            self._paused.discard(key)
         try:
             if prepared:
                 self._on_revoke(prepared)
@@ -239,7 +255,7 @@ class KafkaLog:
     def _open(self) -> None:
         partitions = list(self._waiting)
         self._on_assign(partitions)
-        self._consumer.resume([ck.TopicPartition(topic, partition) for topic, partition in partitions])
+        self._consumer.resume([ck.TopicPartition(*each) for each in partitions if each not in self._paused])
         self._ours.update(self._waiting)
         self._waiting.clear()
 

@@ -55,6 +55,15 @@ class Log(Protocol):
     def rewind(self) -> None:
         """Go back to the committed offset on every partition of ours; what was fetched ahead is forgotten."""
 
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """Take nothing more of these partitions of ours, nor what was fetched ahead; the others go on. Also in `on_assign`, for its own.
+
+        A pause outlasts `rewind()` and rebalances, and ends when the partition is revoked: given anew, it is to be paused anew.
+        """
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """Take them again, from the committed offset on. WorldFailure if that is not to be had: they stay paused."""
+
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """The group's next offsets, or where the partition begins. Waits for offsets of transactions that are still open."""
 

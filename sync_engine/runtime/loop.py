@@ -6,6 +6,9 @@
     4  one transaction: outputs, dead letters and the current offsets
     5  after the commit: the overlay goes to the local store, which notes how far into the changelogs it reflects them
 
+A lane with a brake (ingest) weighs its dead letters before 4: if it trips, the batch is given up, the source's hold is committed instead,
+and the source's partitions stay paused until it is released.
+
 On abort the overlay is dropped and every partition goes back to its committed offset. A fenced writer, a fatal error or an unknown result
 of a commit leaves the process (MustRestart): only a restore from the log can tell what happened.
 """
@@ -21,6 +24,7 @@ from sync_engine.model import names
 from sync_engine.model.outcome import DeadLetter, Emit, Reason
 from sync_engine.model.record import Record
 from sync_engine.model.stage import Answer, Codec, Request, Stage
+from sync_engine.runtime.holds import Holds
 from sync_engine.runtime.log import BatchAborted, Log, TopicPartition, WorldFailure
 from sync_engine.runtime.store import Store
 
@@ -29,6 +33,7 @@ Perform = Callable[[Sequence[Request]], Sequence[Answer]]
 
 OpenStore = Callable[[int], Store]
 NOTE_OFFSETS_MS = 10_000
+FOLLOW_HOLDS_MS = 1_000
 logger = structlog.get_logger()
 
 
@@ -39,7 +44,8 @@ class Clock(Protocol):
 class Watch(Protocol):
     """Where the loop tells what it did; metrics are made there and nowhere else."""
 
-    def committed(self, stage: str, records: int, emits: int, letters: Sequence[DeadLetter]) -> None: ...
+    def committed(self, stage: str, records: int, emits: int, letters: Sequence[DeadLetter]) -> None:
+        """A transaction is committed: a batch, or (of no records) a position alone."""
 
     def aborted(self, stage: str) -> None: ...
 
@@ -127,12 +133,16 @@ class BatchLoop:
         watch: Watch,
         *,
         perform: Perform | None = None,
+        holds: Holds | None = None,
         batch_records: int = 1_000,
         quiet_wait_seconds: float = 0.02,
         idle_commit_ms: int = 250,
         remembered_states: int = 20_000,
     ) -> None:
-        """`remembered_states`: about how many states, over all partitions, stay decoded between batches."""
+        """`remembered_states`: about how many states, over all partitions, stay decoded between batches.
+
+        `holds`: its brake; a stage without one has None.
+        """
         self.stage = stage
         self._log = log
         self._codec = codec
@@ -140,6 +150,9 @@ class BatchLoop:
         self._clock = clock
         self._watch = watch
         self._perform = perform
+        self._holds = holds
+        self._paused: set[TopicPartition] = set()
+        self._followed_ms: int | None = None
         self._dead_topic = names.dead(node)
         self._batch_records = batch_records
         self._quiet_wait_seconds = quiet_wait_seconds
@@ -184,6 +197,8 @@ class BatchLoop:
     def _assigned(self, partitions: list[TopicPartition]) -> None:
         # First the committed offsets, which wait for pending ones: only then do the ends of the changelogs hold what belongs to them.
         offsets = self._log.committed(partitions)
+        if self._holds is not None:
+            self._holds.read(self._log)
         if self.stage.state_type is not None:
             try:
                 for _, partition in partitions:
@@ -194,11 +209,13 @@ class BatchLoop:
                 raise
         self._next.update(offsets)
         self._committed.update(offsets)
+        self._pause_held()
 
     def _revoked(self, partitions: list[TopicPartition]) -> None:
         for topic, partition in partitions:
             self._next.pop((topic, partition), None)
             self._committed.pop((topic, partition), None)
+            self._paused.discard((topic, partition))
             if (store := self._stores.pop(partition, None)) is not None:
                 store.close()
             self._overlays.pop(partition, None)
@@ -238,11 +255,15 @@ class BatchLoop:
         return self.process(records)
 
     def take(self, timeout_seconds: float | None = None) -> list[Record]:
+        self._follow_holds()
         return self._log.take(self._batch_records, self._quiet_wait_seconds if timeout_seconds is None else timeout_seconds)
 
     def process(self, records: Sequence[Record]) -> int:
         try:
-            outputs, letters = self._decide(records)
+            outputs, letters, aside = self._decide(records)
+            if self._holds is not None and (holds := self._holds.weigh(records, aside, self._clock.now_ms())):
+                self._hold(holds)
+                return 0
             if records or outputs or letters:
                 self._commit(records, outputs, letters)
             else:
@@ -252,13 +273,15 @@ class BatchLoop:
             raise
         return len(records)
 
-    def _decide(self, records: Sequence[Record]) -> tuple[list[Emit], list[DeadLetter]]:
+    def _decide(self, records: Sequence[Record]) -> tuple[list[Emit], list[DeadLetter], list[Record]]:
+        """What is to be written, the dead letters among it, and the records that they were made of."""
         now_ms = self._clock.now_ms()
         stage = self.stage
         if stage.state_type is not None:
             self._load(records)
         emits: list[Emit] = []
         letters: list[DeadLetter] = []
+        aside: list[Record] = []
         requests: list[Request] = []
         nothing = _NoState()
         for record in records:
@@ -277,6 +300,7 @@ class BatchLoop:
                     emits.append(output)
                 elif isinstance(output, DeadLetter):
                     letters.append(output)
+                    aside.append(record)
                     emits.append(self._dead(output.of or record, output, now_ms))
                 else:
                     requests.append(output)
@@ -288,7 +312,7 @@ class BatchLoop:
                     emits.append(output)
         if requests:
             emits.extend(self._ask(requests))
-        return emits, letters
+        return emits, letters, aside
 
     def _load(self, records: Sequence[Record]) -> None:
         by_partition: dict[int, list[bytes]] = {}
@@ -311,6 +335,8 @@ class BatchLoop:
         self._log.commit(emits, dict(self._next))
         self._committed.update(self._next)
         self._last_commit_ms = self._clock.now_ms()
+        if self._holds is not None:
+            self._holds.keep()
         for overlay in self._overlays.values():
             overlay.apply({}, self._remembered // len(self._overlays))
         self._watch.committed(self.stage.name, len(records), len(emits), letters)
@@ -342,14 +368,44 @@ class BatchLoop:
             self._next.update(ahead)
             self._log.commit([], dict(self._next))
             self._committed.update(self._next)
+            self._watch.committed(self.stage.name, 0, 0, [])
 
     def _go_back(self) -> None:
         for partition, overlay in self._overlays.items():
             overlay.drop()
             self.stage.open(partition, overlay)
         self._next = dict(self._committed)
+        if self._holds is not None:
+            self._holds.drop()
         self._log.rewind()
         self._watch.aborted(self.stage.name)
+
+    # --- the brake ---
+
+    def _hold(self, holds: Sequence[Emit]) -> None:
+        """Give the batch up and commit the holds, at the offsets as they were; the next `take` pauses, or takes nothing."""
+        self._go_back()
+        self._log.commit(holds, dict(self._next))
+        self._last_commit_ms = self._clock.now_ms()
+        self._followed_ms = None
+        logger.warning("held", stage=self.stage.name, sources=[(hold.key or b"").decode() for hold in holds])
+
+    def _follow_holds(self) -> None:
+        """Pause what has been held meanwhile, here or by another worker; go on with what a person has released."""
+        now_ms = self._clock.now_ms()
+        if self._holds is None or (self._followed_ms is not None and now_ms - self._followed_ms < FOLLOW_HOLDS_MS):
+            return
+        self._holds.read(self._log)
+        self._pause_held()
+        if released := [each for each in self._paused if not self._holds.is_held(each[0])]:
+            self._log.resume(released)
+            self._paused.difference_update(released)
+        self._followed_ms = now_ms
+
+    def _pause_held(self) -> None:
+        if self._holds is not None and (held := [each for each in self._next if self._holds.is_held(each[0]) and each not in self._paused]):
+            self._log.pause(held)
+            self._paused.update(held)
 
     def _dead(self, record: Record, letter: DeadLetter, now_ms: int) -> Emit:
         datum = {

@@ -12,17 +12,26 @@ from sync_engine.ingest.capture import read_position
 from sync_engine.ingest.stage import epoch_of
 from sync_engine.ingest.values import Refused
 from sync_engine.model import names
-from sync_engine.model.alert import FIRING, Alert
+from sync_engine.model.alert import FIRING, Alert, addressed, alert_of
 from sync_engine.model.claim import Position
-from sync_engine.model.declaration import Declarations
+from sync_engine.model.declaration import Declarations, Department
 from sync_engine.model.outcome import Emit
 from sync_engine.model.record import Record
 from sync_engine.model.stage import Codec, Undecodable
 from sync_engine.observe.cuts import CLAIM, GOLDEN, Cuts
-from sync_engine.observe.lag import Lag, Seen, first_blocked, lag_of
+from sync_engine.observe.lag import Lag, Seen, first_blocked, is_dark, lag_of
 from sync_engine.observe.letters import ELSEWHERE, Letters
 from sync_engine.observe.sweeps import Sweeps
-from sync_engine.observe.watch import LagWatch, captures_watch, letters_watch
+from sync_engine.observe.watch import (
+    GRACE_MS,
+    Deliveries,
+    LagWatch,
+    brake_watch,
+    captures_watch,
+    dark_watch,
+    letters_watch,
+    subscribers_watch,
+)
 from sync_engine.runtime.exporter import Metrics
 from sync_engine.runtime.log import TopicPartition
 from sync_engine.topology import Hops
@@ -78,19 +87,40 @@ class Observer:
         self._moved_ms: dict[tuple[str, str], int] = {}
         captured = {names.cdc(each, source.table): each.id for each in declarations.departments_of(node) for source in each.sources}
         self._letters = Letters(captured)
-        self._watch = LagWatch(self._node, clock.now_ms())
-        self._letters_watch = letters_watch(self._node, clock.now_ms())
-        self._captures_watch = captures_watch(self._node, clock.now_ms())
+        self._started_ms = started_ms = clock.now_ms()
+        about = {department.id: _about(department) for department in declarations.departments.values()}
+        self._watch = LagWatch(self._node, started_ms, about)
+        self._letters_watch = letters_watch(self._node, started_ms, about)
+        self._captures_watch = captures_watch(self._node, started_ms, about)
+        self._dark_watch = dark_watch(self._node, started_ms, about)
+        self._brake_watch = brake_watch(self._node, started_ms, about)
+        self._subscribers = {one.name: {"entity": one.entity} for one in declarations.subscribers_of(node)}
+        self._subscribers_watch = subscribers_watch(self._node, started_ms, self._subscribers)
+        self._watches = (
+            self._watch,
+            self._letters_watch,
+            self._captures_watch,
+            self._dark_watch,
+            self._brake_watch,
+            self._subscribers_watch,
+        )
+        self._held: set[str] = set()
         self._failed = failed
         self._counted = (*sorted({*captured.values()}), ELSEWHERE)
         self._firing: dict[str, Alert] = {}
         self._objective = min(declarations.lag_objectives.values())
+        self._deliveries = Deliveries(self._objective)
         self._sources = sorted(declarations.departments)
+        self._own = [each.id for each in declarations.departments_of(node)]
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """What `Tail` must read: beats, the neighbours' cuts, and this node's own alerts and dead letters."""
-        return (*self._beat_topics, *self._cut_topics, names.alert(self._node.name), names.dead(self._node.name))
+        """What `Tail` must read: beats, the neighbours' cuts, and this node's own alerts, dead letters and holds."""
+        return (*self._beat_topics, *self._cut_topics, *self._own_topics)
+
+    @property
+    def _own_topics(self) -> tuple[str, ...]:
+        return tuple(topic_of(self._node.name) for topic_of in (names.alert, names.dead, names.hold))
 
     def watermark(self, source: str) -> int | None:
         """W of the department of a source at this node's golden records; for the case stage. Safe from another thread."""
@@ -122,10 +152,14 @@ class Observer:
 
     @property
     def from_beginning(self) -> frozenset[str]:
-        """Topics to be read from their beginning: what fires, what was put aside, and snapshots that ended while nobody looked."""
-        return frozenset({names.alert(self._node.name), names.dead(self._node.name), *self._beat_topics})
+        """Topics to be read from their beginning: what fires, is put aside, is held, and snapshots that ended while nobody looked."""
+        return frozenset({*self._own_topics, *self._beat_topics})
 
     def _read(self, record: Record) -> None:
+        if record.topic == names.hold(self._node.name):
+            source = (record.key or b"").decode(errors="replace")
+            self._held.discard(source) if record.value is None else self._held.add(source)
+            return
         is_letter = record.topic == names.dead(self._node.name)
         if record.value is None:
             if is_letter:
@@ -177,21 +211,22 @@ class Observer:
         self._cuts.begin(source, CLAIM, watermark_ms)
 
     def _alert(self, datum: Mapping[str, object]) -> None:
-        alert = Alert(**datum)  # type: ignore[arg-type]
+        alert = alert_of(datum)
         if alert.status == FIRING:
             self._firing[alert.id] = alert
         else:
             self._firing.pop(alert.id, None)
-        self._watch.recall(alert)
-        self._letters_watch.recall(alert)
-        self._captures_watch.recall(alert)
+        for watch in self._watches:
+            watch.recall(alert)
         for kind in {alert.kind, *(other.kind for other in self._firing.values())}:
             self._metrics.alerts(kind, sum(other.kind == kind for other in self._firing.values()))
 
     def _judge(self, now_ms: int) -> list[Emit]:
         judged = []
+        by_place: list[Mapping[str, Lag]] = []
         for source in self._sources:
             lags = {lag.place: lag for lag in self.lags_of(source, now_ms)}
+            by_place.append(lags)
             for lag in lags.values():
                 self._metrics.lag(lag)
             judged.append((lags[GOLDEN], first_blocked(lags, list(lags))))
@@ -199,14 +234,34 @@ class Observer:
         for source, count in standing.items():
             self._metrics.letters(source, count)
         failed = self._failed()
-        captures = {} if failed is None else {each.id: each.id in failed for each in self._declarations.departments_of(self._node.name)}
+        captures = {} if failed is None else {source: source in failed for source in self._own}
         alerts = (
             *self._watch.judge(judged, now_ms),
             *self._letters_watch.judge({source: count > 0 for source, count in standing.items()}, now_ms),
             *self._captures_watch.judge(captures, now_ms),
+            *self._dark_watch.judge(self._dark(now_ms), now_ms),
+            *self._brake_watch.judge({source: source in self._held for source in self._own}, now_ms),
+            *self._subscribers_watch.judge(self._late(by_place, now_ms), now_ms),
         )
-        topic = names.alert(self._node.name)
-        return [Emit(topic, alert.id.encode(), self._codec.encode("sync.wire.Alert", alert.datum())) for alert in alerts]
+        topic, departments = names.alert(self._node.name), self._declarations.departments
+        told = [addressed(alert, [alert.labels.get("source", "")], departments) for alert in alerts]
+        return [Emit(topic, alert.id.encode(), self._codec.encode("sync.wire.Alert", alert.datum())) for alert in told]
+
+    def _dark(self, now_ms: int) -> dict[str, bool]:
+        """Whether a source of this node is dark; one that was never heard of is not asked about soon after the start."""
+        too_early = now_ms - self._started_ms < GRACE_MS
+        heard = {source: self._beat_ms.get(source) for source in self._own}
+        return {source: is_dark(beat, now_ms) for source, beat in heard.items() if beat is not None or not too_early}
+
+    def _late(self, by_place: Sequence[Mapping[str, Lag]], now_ms: int) -> dict[str, bool]:
+        """Whether a subscriber of this node lags by its own doing."""
+        places = {subscriber: f"deliver.{subscriber}" for subscriber in self._subscribers}
+        return {
+            subscriber: self._deliveries.is_late(
+                subscriber, self._incomplete(place), [(lags[GOLDEN], lags[place]) for lags in by_place], now_ms
+            )
+            for subscriber, place in places.items()
+        }
 
     def lags_of(self, source: str, now_ms: int) -> list[Lag]:
         """The lag of a department at every place of this node, in flow order."""
@@ -215,11 +270,16 @@ class Observer:
         for place in self._hops.places(source):
             seen = Seen(self._cuts.watermarks.get((source, place)), self._moved_ms.get((source, place)))
             incomplete = self._incomplete(place) + self._letters.count(source)
-            lags.append(lag_of(source, place, seen, beat, self._objective, incomplete, now_ms))
+            lags.append(lag_of(source, place, seen, beat, self._objective, incomplete, now_ms, is_held=source in self._held))
         return lags
 
     def lags(self, now_ms: int) -> list[Lag]:
         return [lag for source in self._sources for lag in self.lags_of(source, now_ms)]
+
+
+def _about(department: Department) -> dict[str, str]:
+    """Labels: which department it is, and the entities that it feeds: its lag is theirs."""
+    return {"department": department.name, "entity": ",".join(department.entities)}
 
 
 def _department(source: str) -> str:

@@ -155,7 +155,9 @@ class Reads:
         if isinstance(found, web.Response):
             return found
         entity, key, record = found
-        return web.json_response({"version": record.version, **asdict(explain(self._rules[entity], key, record.slots))}, dumps=_dumps)
+        explained = asdict(explain(self._rules[entity], key, record.slots))
+        labels = {slot.source: self._worker.declarations.labels.get(slot.source, {}) for slot in record.slots}
+        return web.json_response({"version": record.version, "labels": labels, **explained}, dumps=_dumps)
 
     def _find(self, request: web.Request) -> web.Response | tuple[str, str, RecordState]:
         entity, key = request.match_info["entity"], request.match_info["key"]

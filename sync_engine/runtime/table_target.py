@@ -42,11 +42,13 @@ _CONNECT: Mapping[str, Mapping[str, Any]] = {
 _REFUSED_CLASSES = ("22", "23", "P0")
 """SQLSTATE classes of one row's own fault: data exception, integrity constraint, raised by a trigger."""
 _REFUSED_CODES = frozenset({1048, 1062, 1264, 1265, 1292, 1364, 1366, 1367, 1406, 1451, 1452, 1644, 3819, 4025})
+_NO_UNIQUE_KEY = "the key column is no primary key and has no unique index"
+_OTHER_COLLATION = "the key column takes different keys for equal: it needs a binary collation"
 _WORDS: Mapping[str, str] = {
     "42P01": "the table does not exist",
     "3F000": "the schema does not exist",
     "42703": "a declared column does not exist",
-    "42P10": "the key column is no primary key and has no unique index",
+    "42P10": _NO_UNIQUE_KEY,
     "42804": "a column is of another type than its item",
     "42501": "the role may not write the table",
     "25006": "the database is read-only",
@@ -63,6 +65,15 @@ _WORDS: Mapping[str, str] = {
     "1290": "the database is read-only",
 }
 
+
+# PostgreSQL asks for a unique index itself. Here the statement would add a second row of the key in silence, or take one key for another.
+_UNIQUE_INDEXES = sa.text(
+    "SELECT max(column_name) FROM information_schema.statistics"
+    " WHERE table_schema = :schema AND table_name = :table AND non_unique = 0 GROUP BY index_name HAVING count(*) = 1"
+)
+_COLLATION = sa.text(
+    "SELECT collation_name FROM information_schema.columns WHERE table_schema = :schema AND table_name = :table AND column_name = :key"
+)
 
 _NONE: sa.ColumnClause[Any] = sa.literal_column("-1")
 """Not a parameter: PyMySQL sends many rows as one statement only if nothing behind VALUES is one."""
@@ -115,6 +126,7 @@ class TableWriter:
         )
         self._statement = upsert(target, self._dialect)
         self._running: Future[Sequence[Answer]] | None = None
+        self._key_is_fit = self._dialect == "postgresql"
 
     def deliver(self, requests: Sequence[Request]) -> Sequence[Answer]:
         if not requests:
@@ -137,6 +149,9 @@ class TableWriter:
         rows = [self._row(request) for request in requests]
         try:
             with self._engine.begin() as connection:
+                unfit = self._unfit_key(connection)
+                if unfit:
+                    return [Answer(False, None, unfit)] * len(rows)
                 connection.execute(self._statement, rows)
                 away = self._turned_away(connection, rows)
         except DBAPIError as error:
@@ -151,6 +166,21 @@ class TableWriter:
                 return [self._write_one(connection, row) for row in rows]
         except SQLAlchemyError as error:
             return [_failed(error)] * len(rows)
+
+    def _unfit_key(self, connection: sa.Connection) -> str | None:
+        """Why the key column is no key; asked until it is one. A table or column that is missing is the statement's to say."""
+        if self._key_is_fit:
+            return None
+        table = table_of(self._target)
+        named = {"schema": table.schema, "table": table.name}
+        collation = connection.execute(_COLLATION, {**named, "key": self._target.key}).scalar()
+        indexes = connection.execute(_UNIQUE_INDEXES, named).scalars().all()
+        if collation is not None and not collation.endswith("_bin"):
+            return _OTHER_COLLATION
+        if collation is not None and self._target.key not in indexes:
+            return _NO_UNIQUE_KEY
+        self._key_is_fit = True
+        return None
 
     def _write_one(self, connection: sa.Connection, row: Mapping[str, Any]) -> Answer:
         try:
@@ -193,7 +223,8 @@ def _judge(error: SQLAlchemyError) -> tuple[bool, str]:
     """Whether one row is at fault, and the reason. Never the database's own text: it repeats values."""
     original: Any = getattr(error, "orig", None)
     arguments = getattr(original, "args", ())
-    state = getattr(original, "sqlstate", None) or (str(arguments[0]) if arguments and isinstance(arguments[0], int) else "")
+    # MariaDB's number before its SQLSTATE: HY000 stands for many, the faults of one row among them.
+    state = str(arguments[0]) if arguments and isinstance(arguments[0], int) else getattr(original, "sqlstate", None) or ""
     refused = state.startswith(_REFUSED_CLASSES) if len(state) == 5 else state.isdigit() and int(state) in _REFUSED_CODES
     if refused:
         return True, f"the table does not take the row ({state})"

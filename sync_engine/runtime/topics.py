@@ -16,6 +16,7 @@ from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, Config
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
+from sync_engine.fault import Message
 from sync_engine.runtime.log import TopicPartition, WorldFailure
 
 logger = logging.getLogger("sync_engine.runtime.kafka")  # what the clients say by themselves goes one way
@@ -61,7 +62,7 @@ def create_topics(
             except ck.KafkaException as failure:
                 # Somebody else made it meanwhile; whether as declared is checked below.
                 if failure.args[0].code() != ck.KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise WorldFailure(f"topic {name} could not be made: {failure.args[0].str()}") from failure
+                    raise WorldFailure(Message("topic {name} could not be made: {why}", name=name, why=failure.args[0].str())) from failure
     _wait_until_visible(admin, {name: partitions for name, (partitions, _) in wanted.items()})
 
 
@@ -107,7 +108,7 @@ def _existing(admin: AdminClient) -> dict[str, int]:
     try:
         metadata = admin.list_topics(timeout=_REQUEST_SECONDS)
     except ck.KafkaException as failure:
-        raise WorldFailure(f"the broker does not tell its topics: {failure.args[0].str()}") from failure
+        raise WorldFailure(Message("the broker does not tell its topics: {why}", why=failure.args[0].str())) from failure
     return {name: len(topic.partitions) for name, topic in metadata.topics.items() if topic.error is None}
 
 
@@ -125,7 +126,7 @@ def _wait_until_visible(admin: AdminClient, wanted: Mapping[str, int]) -> None:
     deadline = time.monotonic() + _VISIBLE_SECONDS
     while missing := sorted(wanted.keys() - (existing := _existing(admin)).keys()):
         if time.monotonic() > deadline:
-            raise WorldFailure(f"topics were made, but are still not to be seen: {', '.join(missing)}")
+            raise WorldFailure(Message("topics were made, but are still not to be seen: {topics}", topics=", ".join(missing)))
         time.sleep(0.05)
     _refuse_mismatches(wanted, existing)
 
@@ -201,7 +202,7 @@ def committed_offsets(asker: ck.Consumer, partitions: list[ck.TopicPartition], s
             break
         except ck.KafkaException as failure:
             if failure.args[0].code() not in _MOVING or time.monotonic() > deadline:
-                raise WorldFailure(f"the broker does not tell the group's offsets: {failure.args[0].str()}") from failure
+                raise WorldFailure(Message("the broker does not tell the group's offsets: {why}", why=failure.args[0].str())) from failure
         time.sleep(0.05)
     for answer in answers:
         if answer.error is not None:
@@ -224,4 +225,4 @@ def _result(what: str, asked: "Future[Any]") -> Any:
     try:
         return asked.result()
     except ck.KafkaException as failure:
-        raise WorldFailure(f"the broker does not tell {what}: {failure.args[0].str()}") from failure
+        raise WorldFailure(Message("the broker does not tell {what}: {why}", what=Message(what), why=failure.args[0].str())) from failure

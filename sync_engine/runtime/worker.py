@@ -18,6 +18,7 @@ from mode import Service
 
 from sync_engine.case.stage import CaseStage
 from sync_engine.deliver.stage import DeliverStage
+from sync_engine.ingest.stage import IngestStage
 from sync_engine.model import names
 from sync_engine.model.declaration import WEBHOOK, Declarations, Subscriber
 from sync_engine.model.stage import Answer, Codec, Request, Stage
@@ -26,6 +27,7 @@ from sync_engine.runtime.alertmanager import Alertmanagers
 from sync_engine.runtime.clock import SystemClock
 from sync_engine.runtime.connect import ConnectClient, KafkaConnectError, Retry
 from sync_engine.runtime.exporter import Metrics
+from sync_engine.runtime.holds import Holds
 from sync_engine.runtime.kafka import KafkaLog
 from sync_engine.runtime.lane import Lane
 from sync_engine.runtime.log import WorldFailure
@@ -41,7 +43,7 @@ from sync_engine.runtime.tail import KafkaTail
 from sync_engine.runtime.target import Target, WebhookTarget
 from sync_engine.runtime.topic_target import TopicWriter
 from sync_engine.runtime.views import Views
-from sync_engine.settings import Settings
+from sync_engine.settings import Settings, SubscriberSettings
 from sync_engine.topology import group_of, stages_of
 
 CAPTURES_SECONDS = 5.0
@@ -153,6 +155,7 @@ class Worker:
             self.clock,
             self.metrics,
             perform=perform,
+            holds=Holds(self.node, stage.captured, self.new_codec()) if isinstance(stage, IngestStage) else None,
             batch_records=settings.worker.batch_records,
             quiet_wait_seconds=0.05,
         )
@@ -175,14 +178,14 @@ class Worker:
             began = time.monotonic()
             answers = target.deliver(requests)
             for answer in answers:
-                self.metrics.delivered(subscriber.settings, answer.acknowledged, time.monotonic() - began)
+                self.metrics.delivered(subscriber.name, answer.acknowledged, time.monotonic() - began)
             return answers
 
         return perform
 
     def _target(self, subscriber: Subscriber, running: asyncio.AbstractEventLoop) -> Target:
         """Where the subscriber's deliveries go in this installation. `check` has seen to it that nothing is missing."""
-        found = self.settings.subscribers[subscriber.settings]
+        found = self.settings.subscribers.get(subscriber.settings, SubscriberSettings())
         if subscriber.topic is not None:
             own = found.bootstrap is None
             client = self._client if own else found.client
@@ -199,7 +202,7 @@ class Worker:
         assert found.url is not None, "check lets none pass"
 
         def delivered(acknowledged: bool, seconds: float) -> None:
-            self.metrics.delivered(subscriber.settings, acknowledged, seconds)
+            self.metrics.delivered(subscriber.name, acknowledged, seconds)
 
         return WebhookTarget(self._pusher, found.url, found.secrets, running, self.clock.now_ms, delivered)
 

@@ -37,6 +37,8 @@ STEP = {
     "dead": Named(ANY),
     "cleared": [ANY],
     "failed": [ANY],
+    "held": [ANY],
+    "released": [ANY],
     "turns": ANY,
     "watermarks": Named(Named(ANY)),
     "lag": Named(Named([ANY])),
@@ -150,6 +152,11 @@ class World:
             self._letter(letter, place)
         for letter in step.get("cleared", []):
             self.tail.put(names.dead(self.node), letter.encode(), None)
+        for source in step.get("held", []):
+            datum = {"source": source, "topic": self._topic(source), "letters": 51, "at_ms": self.clock.ms}
+            self.tail.put(names.hold(self.node), source.encode(), codec().encode("sync.wire.Hold", datum))
+        for source in step.get("released", []):
+            self.tail.put(names.hold(self.node), source.encode(), None)
         alerts = names.alert(self.node)
         known = len(self.tail.topics[alerts])
         for _ in range(step.get("turns", 4)):
@@ -189,6 +196,6 @@ class World:
 def alert_of(value: bytes | None) -> str:
     assert value is not None
     datum = codec().decode(value)[1]
-    source = datum["labels"]["source"] or "elsewhere"
+    source = datum["labels"].get("subscriber") or datum["labels"]["source"] or "elsewhere"
     about = f" at {datum['labels']['hop']}" if datum["kind"] == TIER_LAG else f" {datum['kind'].replace('_', ' ')}"
     return f"firing {source}{about}" if datum["status"] == "firing" else f"resolved {source}{about if datum['kind'] != TIER_LAG else ''}"

@@ -14,7 +14,8 @@ from tests.cases.network import ENTITY, declarations
 from tests.fakes.codec import FakeCodec
 from tests.fakes.view import NoView
 
-HERE_TESTED = {Reason.UNKNOWN_TABLE, Reason.UNSUPPORTED_KIND}
+HERE_TESTED = {Reason.UNKNOWN_TABLE, Reason.UNSUPPORTED_KIND, Reason.NO_AUTHORITY}
+"""The last one in test_registers.py: the sample's entity has no conditions."""
 
 
 @cache

@@ -18,6 +18,8 @@ from tests.oracle.claims import Content, Finding, content_of, digest, findings_o
 
 HERE = Path(__file__).parent
 CATALOGUE = yaml.safe_load((HERE / "catalogue.yaml").read_text(encoding="utf-8"))
+BY_KIND = yaml.safe_load((HERE / "catalogue_by_kind.yaml").read_text(encoding="utf-8"))
+"""Of the cases that say a key: the rules depend on it."""
 CASES = sorted((HERE / "resolve").glob("*.yaml"))
 KINDS = ("assert", "in_error", "withdraw", "out_of_scope")
 EXPECTABLE = ("life_cycle", "moved_to", "jurisdiction", "items", "findings", "incomplete")
@@ -33,28 +35,33 @@ class Outcome:
     incomplete: set[str]
 
 
-Runner = Callable[[list[Step]], Iterator[Outcome]]
+Catalogue = dict[str, Any]
+Runner = Callable[[Catalogue, list[Step]], Iterator[Outcome]]
 
 
 def class_of(source: str) -> str:
-    return str(CATALOGUE["sources"][source])
+    return str(CATALOGUE["sources"].get(source) or BY_KIND["sources"][source])
 
 
-def by_oracle(steps: list[Step]) -> Iterator[Outcome]:
+def catalogue_of(case: dict[str, Any]) -> Catalogue:
+    return {**BY_KIND, "key": case["key"]} if "key" in case else CATALOGUE
+
+
+def by_oracle(catalogue: Catalogue, steps: list[Step]) -> Iterator[Outcome]:
     """By definition: all that has been said so far, from the beginning, after every step."""
     n, last = 0, b""
     for count in range(1, len(steps) + 1):
         claims = [said[1] for said in steps[:count] if said[0] == "claim"]
         sweeps = [(said[1], said[2]) for said in steps[:count] if said[0] == "sweep"]
-        content = content_of(CATALOGUE, class_of, CATALOGUE["key"], claims, sweeps)
+        content = content_of(catalogue, class_of, catalogue["key"], claims, sweeps)
         if content is not None and digest(content) != last:
             n, last = n + 1, digest(content)
-        findings = findings_of(CATALOGUE, class_of, CATALOGUE["key"], claims, sweeps)
+        findings = findings_of(catalogue, class_of, catalogue["key"], claims, sweeps)
         yield Outcome(n, content, findings, {slot["source"] for slot in slots_of(claims, sweeps) if slot["incomplete"]})
 
 
-def by_engine(steps: list[Step]) -> Iterator[Outcome]:
-    record = record_of(CATALOGUE, class_of, CATALOGUE["key"])
+def by_engine(catalogue: Catalogue, steps: list[Step]) -> Iterator[Outcome]:
+    record = record_of(catalogue, class_of, catalogue["key"])
     for step in steps:
         take(record, [step])
         yield Outcome(record.n, record.content(), record.findings(), {source for source, _, _ in record.incomplete_slots()})
@@ -65,7 +72,7 @@ def by_engine(steps: list[Step]) -> Iterator[Outcome]:
 
 def load(file: Path) -> dict[str, Any]:
     case: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
-    assert set(case) == {"title", "given", "expect"}, "a case says title, given and expect"
+    assert set(case) - {"key"} == {"title", "given", "expect"}, "a case says title, given and expect, and may say a key"
     return case
 
 
@@ -88,10 +95,10 @@ def claim_of(written: dict[str, Any]) -> dict[str, Any]:
     assert set(written) <= {kind, "row", "at", "says", "withheld", "unchanged", "moved_to", "n", "then"}
     source, row = written[kind], written.get("row", 1)
     scope = source.startswith("scope/")
-    assert scope or source in CATALOGUE["sources"]
+    assert scope or source in CATALOGUE["sources"] or source in BY_KIND["sources"]
     cells: dict[str, Any] = {item: "null" if value is None else {"value": value} for item, value in written.get("says", {}).items()}
     cells |= {item: word for word in ("withheld", "unchanged") for item in written.get(word, [])}
-    assert set(cells) <= set(CATALOGUE["items"])
+    assert set(cells) <= set(CATALOGUE["items"]) | set(BY_KIND["items"])
     return {
         "source": source,
         "row": row if scope else f"[{row}]",
@@ -161,7 +168,7 @@ FILES = pytest.mark.parametrize("file", CASES, ids=lambda file: file.stem)
 @FILES
 def test_the_case_holds_after_every_step(file: Path, runner: Runner) -> None:
     case = load(file)
-    outcomes = list(runner(steps_of(case["given"])))
+    outcomes = list(runner(catalogue_of(case), steps_of(case["given"])))
     for number, (written, outcome) in enumerate(zip(case["given"], outcomes, strict=True), start=1):
         assert outcome.n == written.get("n", outcome.n), f"{case['title']}: version after step {number}"
         told = expected(written.get("then", {}))
@@ -174,7 +181,7 @@ def test_the_case_holds_after_every_step(file: Path, runner: Runner) -> None:
 def test_the_case_ends_the_same_when_everything_comes_again(file: Path, runner: Runner) -> None:
     case = load(file)
     steps = steps_of(case["given"])
-    outcomes = list(runner(steps + steps))
+    outcomes = list(runner(catalogue_of(case), steps + steps))
     assert all(outcome == outcomes[len(steps) - 1] for outcome in outcomes[len(steps) :]), case["title"]
 
 
@@ -184,7 +191,7 @@ def test_the_case_ends_the_same_in_every_order(file: Path) -> None:
     steps = steps_of(case["given"])
     orders = [steps[::-1], *(random.Random(seed).sample(steps, len(steps)) for seed in range(20))]
     for order in orders:
-        *_, last = by_engine(order)
+        *_, last = by_engine(catalogue_of(case), order)
         assert seen(last) == expected(in_full(case["expect"])), f"{case['title']}: {order}"
 
 

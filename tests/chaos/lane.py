@@ -210,7 +210,8 @@ class Stumbling:
 
 class SayingWatch:
     def committed(self, stage: str, records: int, emits: int, letters: Sequence[DeadLetter]) -> None:
-        say(f"committed {records} {emits}")
+        if records or emits:
+            say(f"committed {records} {emits}")
 
     def aborted(self, stage: str) -> None:
         say("aborted")

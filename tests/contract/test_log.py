@@ -10,6 +10,7 @@ import confluent_kafka as ck
 import pytest
 
 from sync_engine.model.outcome import Emit
+from sync_engine.model.record import Record
 from sync_engine.runtime.kafka import KafkaLog
 from sync_engine.runtime.localstack import LocalStack
 from sync_engine.runtime.log import BatchAborted, MustRestart, TopicPartition, WorldFailure
@@ -415,6 +416,111 @@ def test_a_successor_goes_on_where_the_group_has_committed(world: World) -> None
     first.log.close()
 
     assert values(take(second.log, 3)) == [1, 2, 3]
+
+
+# --- pausing ---
+
+
+def test_a_paused_partition_stands_still_while_the_others_go_on(world: World) -> None:
+    bad, good, target = world.topic(), world.topic(), world.topic()
+    log = Lane(world.lane(world.name()), [bad, good]).join(2).log
+    fill(world, bad, range(5))
+    take(log, 5)
+    log.rewind()
+    log.pause([(bad, 0)])
+    fill(world, good, range(3))
+    fill(world, bad, range(5, 8))
+
+    assert {record.topic for record in take(log, 3)} == {good}
+    assert log.take(10, 0.3) == []
+    assert log.positions()[bad, 0] == 0
+    log.commit([Emit(target, b"k", b"1", 0)], {(good, 0): 3, (bad, 0): 0})
+    assert log.committed([(bad, 0)]) == {(bad, 0): 0}
+
+    log.resume([(bad, 0)])
+    assert values(take(log, 8)) == list(range(8))
+
+
+def test_what_was_taken_of_a_partition_before_its_pause_comes_again_if_it_was_not_committed(world: World) -> None:
+    """As the brake does it: the batch is given up, then the partition is paused; nothing of it may be passed over."""
+    bad, target = world.topic(), world.topic()
+    fill(world, bad, range(6))
+    log = Lane(world.lane(world.name()), [bad]).log
+    take(log, 6)
+    log.commit([], {(bad, 0): 2})
+    log.rewind()
+    log.commit([Emit(target, b"k", b"held", 0)], {(bad, 0): 2})
+    log.pause([(bad, 0)])
+
+    assert log.take(10, 0.3) == []
+    log.rewind()
+    assert log.take(10, 0.3) == []
+    log.resume([(bad, 0)])
+    assert values(take(log, 4)) == [2, 3, 4, 5]
+
+
+def test_a_partition_goes_on_at_its_committed_offset_wherever_it_was_paused(world: World) -> None:
+    source = world.topic()
+    fill(world, source, range(6))
+    log = Lane(world.lane(world.name()), [source]).log
+    take(log, 6)
+    log.commit([], {(source, 0): 2})
+    log.pause([(source, 0)])
+    assert log.take(10, 0.3) == []
+
+    log.resume([(source, 0)])
+    assert log.positions() == {(source, 0): 2}
+    assert values(take(log, 4)) == [2, 3, 4, 5]
+
+
+def test_what_was_fetched_ahead_of_a_pause_is_not_taken(world: World) -> None:
+    source = world.topic()
+    fill(world, source, range(2_000))
+    log = Lane(world.lane(world.name()), [source]).log
+    first = until(lambda: log.take(100, 0.1), "a batch")
+    log.commit([], {(source, 0): len(first)})
+    log.pause([(source, 0)])
+
+    assert [log.take(100, 0.1) for _ in range(3)] == [[], [], []]
+    log.resume([(source, 0)])
+    assert values(take(log, 2_000 - len(first))) == list(range(len(first), 2_000))
+
+
+def test_a_partition_that_is_paused_when_it_is_assigned_gives_nothing_until_it_is_resumed(world: World) -> None:
+    bad, good = world.topic(), world.topic()
+    for topic in (bad, good):
+        fill(world, topic, range(3))
+    log = world.lane(world.name())
+    log.subscribe([bad, good], lambda partitions: log.pause([each for each in partitions if each[0] == bad]), lambda partitions: None)
+
+    assert {record.topic for record in take(log, 3)} == {good}
+    assert log.take(10, 0.3) == []
+    log.resume([(bad, 0)])
+    assert values(take(log, 3)) == [0, 1, 2]
+
+
+def test_a_pause_outlasts_a_rebalance_for_whoever_keeps_the_partition_and_for_nobody_else(world: World) -> None:
+    topic, group = world.topic(partitions=2), world.name()
+    first = Lane(world.lane(group), [topic]).join(2)
+    first.log.pause([(topic, 0), (topic, 1)])
+    for partition in (0, 1):
+        fill(world, topic, range(1), partition)
+    second = Lane(world.lane(group), [topic])
+    taken: list[Record] = []
+
+    def shared() -> bool:
+        assert first.log.take(10, 0.1) == [], "it is paused"
+        taken.extend(second.log.take(10, 0.1))
+        return len(taken) == 1
+
+    until(shared, "a partition of the second's own")
+    assert first.log.take(10, 0.3) == []
+    kept = min(first.partitions)
+    second.log.close()
+    until(lambda: taken.extend(first.log.take(10, 0.1)) or (len(first.partitions) == 2 and len(taken) == 2), "the other one is given back")
+    assert all(record.partition != kept[1] for record in taken)
+    first.log.resume([kept])
+    assert [record.partition for record in take(first.log, 1)] == [kept[1]]
 
 
 # --- fencing ---

@@ -1,12 +1,10 @@
-"""One suite for every target: a webhook, a Kafka topic and a table in PostgreSQL, each the real thing, behind what it takes to break it.
+"""One suite for every target: a webhook, a Kafka topic, a table in PostgreSQL and in MariaDB, each the real thing, behind what breaks it.
 
-Where a Kafka or a database is to be away, the target is pointed through a door that a test may shut or hold. MariaDB's statement is
-only compiled here: a URL in SYNC_ENGINE_TEST_TABLE_URLS (separated by blanks) runs the suite against that server too.
+Where a Kafka or a database is to be away, the target is pointed through a door that a test may shut or hold.
 """
 
 import asyncio
 import base64
-import os
 import threading
 import time
 import uuid
@@ -38,7 +36,7 @@ from tests.fakes.lane import FakeLane
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 PERSON = "张伟"
-TABLES = ("postgres", *os.environ.get("SYNC_ENGINE_TEST_TABLE_URLS", "").split())
+DATABASES = [pytest.param(name, marks=pytest.mark.stack) for name in ("postgres", "mariadb")]
 
 
 class Place(Protocol):
@@ -158,20 +156,21 @@ class TablePlace:
         direct = given.set(drivername=DRIVERS[given.drivername])
         self.admin = sa.create_engine(direct)
         schema = "public" if given.drivername == "postgresql" else str(given.database)
+        collation = "" if given.drivername == "postgresql" else "COLLATE utf8mb4_bin"
         self.table = TableTarget(f"{schema}.{self._name}", "id", "version", "state", {"name": "xm", "born": "csrq"})
         with self.admin.begin() as connection:
             connection.execute(
                 sa.text(
-                    f"CREATE TABLE {self.table.name} (id varchar(40) PRIMARY KEY, version bigint NOT NULL, state varchar(20) NOT NULL,"
-                    " xm varchar(10) UNIQUE, csrq date)"
+                    f"CREATE TABLE {self.table.name} (id varchar(40) {collation}, version bigint NOT NULL, state varchar(20) NOT NULL,"
+                    f" xm varchar(10) UNIQUE, csrq date, zczb numeric(38, 2), CONSTRAINT {self._name}_pkey PRIMARY KEY (id))"
                 )
             )
         self.door = Door(str(given.host), given.port or (5432 if given.drivername == "postgresql" else 3306))
-        self._url = given.set(host="127.0.0.1", port=self.door.port).render_as_string(hide_password=False)
+        self.url = given.set(host="127.0.0.1", port=self.door.port).render_as_string(hide_password=False)
         self.target: Target = self.again()
 
     def again(self) -> Target:
-        return TableWriter(self.table, Secret(self._url))
+        return TableWriter(self.table, Secret(self.url))
 
     def body(self, key: str, version: int, name: str | None = None, born: str = "1990-01-02") -> bytes:
         return msgspec.json.encode(Row(key, version, {"xm": name, "csrq": born, "state": "live"}))
@@ -253,25 +252,24 @@ class TopicPlace:
     params=[
         "webhook",
         pytest.param("topic", marks=pytest.mark.broker),
-        *(pytest.param(f"table {url}", marks=pytest.mark.stack, id=f"table {number}") for number, url in enumerate(TABLES)),
+        *DATABASES,
     ]
 )
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    kind, _, url = request.param.partition(" ")
     found: Place
-    if kind == "webhook":
+    if request.param == "webhook":
         found = WebhookPlace()
-    elif kind == "topic":
+    elif request.param == "topic":
         found = TopicPlace(request.getfixturevalue("broker"))
     else:
-        found = TablePlace(request.getfixturevalue("postgres") if url == "postgres" else url)
+        found = TablePlace(request.getfixturevalue(request.param))
     yield found
     found.close()
 
 
-@pytest.fixture
-def table(postgres: str) -> Iterator[TablePlace]:
-    found = TablePlace(postgres)
+@pytest.fixture(params=DATABASES)
+def table(request: pytest.FixtureRequest) -> Iterator[TablePlace]:
+    found = TablePlace(request.getfixturevalue(request.param))
     yield found
     found.close()
 
@@ -349,26 +347,55 @@ def test_a_row_that_is_refused_holds_back_itself_alone(table: TablePlace) -> Non
 
 
 @pytest.mark.stack
+def test_a_decimal_is_kept_to_the_digit(table: TablePlace) -> None:
+    digits = "123456789012345678901234567890123456.12"
+    target = TableWriter(replace(table.table, columns={"capital": "zczb"}), Secret(table.url))
+    row = Row("k", 1, {"zczb": digits, "state": "live"})
+
+    assert outcomes(target.deliver([asked(table, "k", 1, body=msgspec.json.encode(row))])) == [True]
+    target.close()
+
+    with table.admin.begin() as connection:
+        assert str(connection.execute(sa.text(f"SELECT zczb FROM {table.table.name}")).scalar()) == digits
+
+
+@pytest.mark.stack
 @pytest.mark.parametrize(
     ("change", "why"),
     [
         ("DROP COLUMN xm", "a declared column does not exist"),
-        ("RENAME TO gone", "the table does not exist"),
-        ("DROP CONSTRAINT {name}_pkey", "the key column is no primary key and has no unique index"),
+        ("RENAME", "the table does not exist"),
+        ("DROP PRIMARY KEY", "the key column is no primary key and has no unique index"),
     ],
 )
 def test_a_table_that_is_not_as_declared_is_a_failure_of_the_endpoint(table: TablePlace, change: str, why: str) -> None:
-    name = table.table.name.partition(".")[2]
+    schema, _, name = table.table.name.partition(".")
+    rename, back = f"RENAME TO {schema}.gone", f"RENAME TO {table.table.name}"
+    changes = {"DROP PRIMARY KEY": "DROP PRIMARY KEY", "RENAME": rename}
+    if table.admin.dialect.name == "postgresql":
+        changes, back = {"DROP PRIMARY KEY": f"DROP CONSTRAINT {name}_pkey", "RENAME": "RENAME TO gone"}, f"RENAME TO {name}"
     with table.admin.begin() as connection:
-        connection.execute(sa.text(f"ALTER TABLE {table.table.name} {change.format(name=name)}"))
+        connection.execute(sa.text(f"ALTER TABLE {table.table.name} {changes.get(change, change)}"))
     assert list(table.target.deliver([asked(table, "k", 1)])) == [Answer(False, None, why)]
-    if "RENAME" in change:
+    if change == "RENAME":
         with table.admin.begin() as connection:
-            connection.execute(sa.text(f"ALTER TABLE public.gone RENAME TO {name}"))
+            connection.execute(sa.text(f"ALTER TABLE {schema}.gone {back}"))
+
+
+@pytest.mark.stack
+def test_a_key_column_of_mariadb_that_takes_different_keys_for_equal_is_a_failure_of_the_endpoint(mariadb: str) -> None:
+    table = TablePlace(mariadb)
+    with table.admin.begin() as connection:
+        connection.execute(sa.text(f"ALTER TABLE {table.table.name} MODIFY id varchar(40) COLLATE utf8mb4_general_ci"))
+    (answer,) = table.target.deliver([asked(table, "k", 1)])
+    assert (answer.acknowledged, answer.status, "binary collation" in answer.why) == (False, None, True)
+    with table.admin.begin() as connection:
+        connection.execute(sa.text(f"ALTER TABLE {table.table.name} MODIFY id varchar(40) COLLATE utf8mb4_bin"))
+    assert outcomes(table.target.deliver([asked(table, "k", 1)])) == [True]
+    table.close()
 
 
 def test_on_mariadb_the_version_guards_every_column_and_is_assigned_last() -> None:
-    # Compiled, not run: what the statement does on a server is for the suite above, given a URL.
     table = TableTarget("gov.person", "id", "v", "state", {"name": "xm"})
     newer = "VALUES(id) = gov.person.id AND VALUES(v) > coalesce(gov.person.v, -1)"
     assert str(upsert(table, "mysql").compile(dialect=pymysql.dialect(is_mariadb=True))) == (

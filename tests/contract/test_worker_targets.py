@@ -16,7 +16,7 @@ from sync_engine.settings import SubscriberSettings, load
 
 async def test_each_kind_has_its_target(tmp_path: Path) -> None:
     declarations = declared.read()
-    (webhook,) = declarations.subscribers.values()
+    webhook = declarations.subscribers["anhui/credit_platform"]
     topic = replace(webhook, name="t", kind="topic", settings="t", topic=TopicTarget("credit", 2))
     table = replace(webhook, name="d", kind="table", settings="d", table=TableTarget("s.p", "id", "v", "st", {"name": "xm"}))
     subscribers = {

@@ -8,20 +8,21 @@ import pytest
 from sync_engine import declared
 from sync_engine.check import check
 
-SETTINGS = """
-[databases.jinan_public_security]
-dbname = "hj"
-user = "capture"
-[databases.jinan_human_resources]
-dbname = "si"
-user = "capture"
-"""
+SETTINGS = "".join(
+    f'[databases.jinan_{name}]\ndbname = "{name}"\nuser = "capture"\n'
+    for name in ("public_security", "human_resources", "civil_affairs", "market_regulation", "exchange_front")
+) + (
+    '[subscribers.benefits_check]\ndatabase_url = "${env:BENEFITS_URL}"\n'
+    '[subscribers.real_estate]\ndatabase_url = "${env:REAL_ESTATE_URL}"\n'
+)
+
+URLS = {"BENEFITS_URL": "postgresql://writer:pw@127.0.0.1/benefits", "REAL_ESTATE_URL": "mariadb://writer:pw@127.0.0.1/bdc"}
 
 
 def faults(tmp_path: Path, text: str, node: str | None = None, declarations: Path | None = None) -> list[str]:
     file = tmp_path / "s.toml"
     file.write_text(text, "utf-8")
-    return [str(fault).replace(f"{tmp_path}/", "") for fault in check(declarations, file, node, {})]
+    return [str(fault).replace(f"{tmp_path}/", "") for fault in check(declarations, file, node, URLS)]
 
 
 @pytest.mark.parametrize("node", [None, "jinan", "luan"])
@@ -30,19 +31,18 @@ def test_nothing_is_wrong(node: str | None, tmp_path: Path) -> None:
 
 
 def test_a_section_that_no_declaration_names(tmp_path: Path) -> None:
-    (fault,) = faults(tmp_path, SETTINGS + "[nodes.hefei]\ngeneration = 1\n")
+    (fault,) = faults(tmp_path, SETTINGS + "[nodes.fuyang]\ngeneration = 1\n")
 
-    assert fault.startswith("s.toml: nodes.hefei: no declaration names it; allowed: anhui, ")
+    assert fault.startswith("s.toml: nodes.fuyang: no declaration names it; allowed: anhui, ")
 
 
 def test_what_a_node_needs_must_be_there(tmp_path: Path) -> None:
-    assert faults(tmp_path, SETTINGS.partition("[databases.jinan_human")[0], "jinan") == [
+    assert faults(tmp_path, SETTINGS.replace("jinan_human_resources", "feixi_public_security"), "jinan") == [
         "connectors/sources/jinan/human_resources.yaml: database.settings: no settings section databases.jinan_human_resources; "
-        "allowed: jinan_public_security"
+        "allowed: feixi_public_security, jinan_civil_affairs, jinan_exchange_front, jinan_market_regulation, jinan_public_security"
     ]
-    assert "connectors/subscribers/anhui/credit_platform.yaml: settings: no settings section subscribers.credit_platform" in faults(
-        tmp_path, SETTINGS, "anhui"
-    )
+    missing = "connectors/subscribers/anhui/credit_platform.yaml: settings: no settings section subscribers.credit_platform"
+    assert f"{missing}; allowed: benefits_check, real_estate" in faults(tmp_path, SETTINGS, "anhui")
 
 
 def test_an_unknown_node(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ settings: benefits
 table: {name: TABLE, key: id, version: v, state: s, columns: {name: xm}}
 demand: {entity: natural_person, area: "340000", items: [name]}
 """
-CANARY_URL = {"BENEFITS": "postgresql://writer:CANARY@127.0.0.1/hj"}
+CANARY_URL = {**URLS, "BENEFITS": "postgresql://writer:CANARY@127.0.0.1/public_security"}
 
 
 def with_subscriber(tmp_path: Path, text: str) -> Path:
@@ -100,3 +100,15 @@ def test_a_captured_table_is_never_written(tmp_path: Path) -> None:
     assert str(fault) == (
         f"connectors/subscribers/anhui/benefits.yaml: table.name: {captured} is captured from jinan/public_security: never written"
     )
+
+
+def test_on_mariadb_a_captured_table_is_the_same_table_whatever_database_the_address_names(tmp_path: Path) -> None:
+    captured = declared.read().departments["jinan/civil_affairs"].sources[0].table
+    root = with_subscriber(tmp_path, TABLE.replace("TABLE", captured))
+    file = tmp_path / "s.toml"
+    at = SETTINGS.replace('dbname = "civil_affairs"', 'dbname = "mz"\nport = 3306')
+    file.write_text(at + '[subscribers.benefits]\ndatabase_url = "${env:BENEFITS}"\n', "utf-8")
+
+    (fault,) = check(root, file, None, {**URLS, "BENEFITS": "mariadb://writer:CANARY@127.0.0.1/elsewhere"})
+
+    assert "is captured from jinan/civil_affairs: never written" in str(fault)

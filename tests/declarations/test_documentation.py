@@ -10,7 +10,9 @@ import click
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
-from sync_engine import cli, declared, topology
+from sync_engine import declared, topology
+from sync_engine.cli.exits import EXIT_CODES
+from sync_engine.cli.root import cli
 from sync_engine.model import names
 from sync_engine.model.outcome import Reason
 from sync_engine.runtime.exporter import Metrics
@@ -96,8 +98,7 @@ def sections() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def tree() -> dict[str, click.Command]:
-    cli._add_commands()
-    return dict(commands(cli.cli, "sync-engine"))
+    return dict(commands(cli, "sync-engine"))
 
 
 def test_every_command_has_its_section_with_exit_codes_and_an_example(tree: dict[str, click.Command]) -> None:
@@ -122,10 +123,16 @@ def test_every_option_that_a_command_has_is_named_in_its_section(tree: dict[str,
     assert missing == []
 
 
-def test_every_exit_code_is_listed() -> None:
-    listed = re.findall(r"^\| (\d+) \|", (DOCS / "commands.md").read_text("utf-8"), re.MULTILINE)
+def test_the_exit_codes_are_those_of_the_code() -> None:
+    listed = re.findall(r"^\| (\d+) \| (.+) \| (.+) \|$", (DOCS / "commands.md").read_text("utf-8"), re.MULTILINE)
 
-    assert {cli.FAILED, cli.USAGE, cli.NOT_FOUND, cli.UNHEALTHY, cli.TIMEOUT} <= set(map(int, listed))
+    assert listed == [(str(code), meaning.en, meaning.zh) for code, meaning in EXIT_CODES.items()]
+
+
+def test_a_command_names_no_other_exit_code() -> None:
+    for line, text in sections().items():
+        for codes in re.findall(r"Exit codes? ((?:\d+(?: \([^)]*\))?(?:, )?)+)", text):
+            assert {int(code) for code in re.findall(r"\d+(?! [a-z])", re.sub(r"\([^)]*\)", "", codes))} <= EXIT_CODES.keys(), line
 
 
 def test_every_suite_and_marker_is_described() -> None:

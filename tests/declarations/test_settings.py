@@ -159,7 +159,7 @@ REFUSED = {
         DATABASE + "connect_password = 'CANARY'",
         ["s.toml: databases.hj.connect_password: is not a reference that Kafka Connect resolves; allowed: ${file:PATH:KEY}, …"],
     ),
-    "a file that is not TOML": ("[kafka", ["s.toml: Expected ']' at the end of a table declaration (at end of document)"]),
+    "a file that is not TOML": ("[kafka", ["s.toml: is not TOML: Expected ']' at the end of a table declaration (at end of document)"]),
 }
 
 

@@ -116,7 +116,7 @@ def test_retention_is_from_the_allowed_list_and_compacted_topics_never_delete(de
 def test_what_a_stage_is_restored_from_is_compacted(declarations: Declarations) -> None:
     restored = {name for name, family in declarations.topics.items() if set(family.writes) & set(family.reads) - {"observe", "command"}}
 
-    assert restored == {"state", "golden", "case", "parked"}
+    assert restored == {"state", "golden", "case", "parked", "hold"}
     assert all(declarations.topics[name].cleanup == "compact" for name in restored)
 
 

@@ -14,7 +14,7 @@ import pytest
 pytestmark = pytest.mark.stack
 
 START_SECONDS = 180
-COMMAND = [sys.executable, "-m", "sync_engine"]
+COMMAND = [sys.executable, "-m", "sync_engine", "--lang", "en"]
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import base64
 import json
 import secrets
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -18,16 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import psycopg
-from psycopg import sql
-from psycopg.rows import dict_row
 
 from sync_engine import declared, settings
 from sync_engine.model import names
 from sync_engine.model.avro import golden_of_datum
 from sync_engine.model.declaration import Declarations
 from sync_engine.model.golden import Golden
-from sync_engine.runtime.demo.departments import ROLE, Departments, database_of
+from sync_engine.runtime.demo.departments import Connection, Departments
+from sync_engine.runtime.demo.installation import settings_text
 from sync_engine.runtime.demo.people import Person, people
 from sync_engine.runtime.localstack import LocalStack
 from sync_engine.runtime.localstack.process import Child
@@ -55,14 +54,18 @@ class Network:
         self.declarations: Declarations = declared.read(DECLARATIONS)
         self.journal = Journal(DECLARATIONS)
         self.subscriber = Subscriber()
-        self.departments = Departments(stack.endpoints.postgres, self.declarations)
+        self.departments = Departments(stack.endpoints.postgres, stack.endpoints.mariadb, self.declarations)
         self.nodes: dict[str, Child] = {}
         self.left: list[tuple[str, int | None]] = []
         """(node, exit code) of every node process that left by itself."""
         self._held: set[str] = set()
         self._logged: dict[str, int] = {}
         self._golden: dict[str, dict[Key, Golden]] = {node: {} for node in self.declarations.nodes}
-        self._readers = {node: self.reader(names.golden(node, "natural_person")) for node in self.declarations.nodes}
+        self._readers = {
+            (node, entity): self.reader(names.golden(node, entity))
+            for node in self.declarations.nodes
+            for entity in self.declarations.entities
+        }
         self.codec = AvroCodec(SchemaRegistry(stack.endpoints.registry), all_schemas(self.declarations))
 
     # --- start and stop ---
@@ -75,7 +78,11 @@ class Network:
         self.note()
         self.subscriber.start()
         self.settings_file = self.home / "settings.toml"
-        self.settings_file.write_text(self._settings_text(password_file), encoding="utf-8")
+        secret_file = self.home / "webhook.secret"
+        secret_file.write_text(self.subscriber.secret)
+        webhook = (self.subscriber.url, secret_file)
+        text = settings_text(self.declarations, self.departments, self.stack.endpoints, self.home, password_file, webhook)
+        self.settings_file.write_text(text, encoding="utf-8")
         self.settings = settings.load(self.settings_file, {})
         apply_topics(self.declarations, self.settings, self.declarations.nodes)
         apply_schemas(self.declarations, self.settings)
@@ -105,33 +112,22 @@ class Network:
 
     def command(self, *arguments: str) -> list[str]:
         """A command line of `sync-engine` with this network's settings."""
-        return [sys.executable, "-m", "sync_engine", "--declarations", str(DECLARATIONS), "--settings", str(self.settings_file), *arguments]
+        files = ["--declarations", str(DECLARATIONS), "--settings", str(self.settings_file)]
+        return [sys.executable, "-m", "sync_engine", "--lang", "en", *files, *arguments]
+
+    def told(self, *arguments: str) -> str:
+        """What such a command says on stdout; it must not fail."""
+        done = subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def log_of(self, node: str) -> Path:
         return self.home / f"node-{node}.log"
 
-    def _settings_text(self, password_file: Path) -> str:
-        endpoints = self.stack.endpoints
-        port = endpoints.postgres.rsplit(":", 1)[1].split("/")[0]
-        (self.home / "webhook.secret").write_text(self.subscriber.secret)
-        lines = [
-            f'[kafka]\nbootstrap = "{endpoints.kafka}"\nreplication = 1\n',
-            f'[registry]\nurl = "{endpoints.registry}"\nnative_url = "{endpoints.registry_native}"\n',
-            f'[connect]\nurl = "{endpoints.connect}"\n',
-            f'[redis]\nurl = "{endpoints.redis}"\n',
-            f'[state]\ndir = "{self.home / "state"}"\n',
-        ]
-        for department in self.declarations.departments.values():
-            lines.append(f'[databases.{department.settings}]\nport = {port}\ndbname = "{database_of(department)}"\nuser = "{ROLE}"')
-            lines.append(f'connect_password = "${{file:{password_file}:password}}"\n')
-        for one in self.declarations.subscribers.values():
-            lines.append(f'[subscribers.{one.settings}]\nurl = "{self.subscriber.url}"\nsecrets = ["${{file:webhook.secret}}"]\n')
-        return "\n".join(lines)
-
     # --- the departments' databases ---
 
     @contextmanager
-    def commit(self, department: str) -> Iterator["psycopg.Connection[Any]"]:
+    def commit(self, department: str) -> Iterator[Connection]:
         """A transaction of a department's clerk, which the journal notes once it is committed."""
         with self.departments.connect(department) as connection:
             yield connection
@@ -143,15 +139,14 @@ class Network:
 
     def fetch(self, department: str, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self.departments.connect(department) as connection:
-            return connection.execute(statement, parameters).fetchall()
+            return list(connection.execute(statement, parameters).fetchall())
 
     def note(self, *departments: str) -> None:
         """Let the journal look at these departments' tables, or at all."""
         for department in departments or self.declarations.departments:
             for source in self.declarations.departments[department].sources:
-                with self.departments.connect(department) as connection, connection.cursor(row_factory=dict_row) as cursor:
-                    cursor.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(*source.table.split("."))))
-                    self.journal.note(source.id, cursor.fetchall())
+                with self.departments.connect(department) as connection:
+                    self.journal.note(source.id, connection.rows(f"SELECT * FROM {source.table}"))
 
     def database_now_ms(self) -> int:
         (now,) = self.fetch(POLICE, "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")[0]
@@ -257,14 +252,17 @@ class Network:
 
     def golden(self, node: str) -> dict[Key, Golden]:
         """The newest golden record of every key."""
-        for record in self._readers[node].more():
-            assert record.key
-            assert record.value, "a golden record is never nulled"
-            golden = golden_of_datum("natural_person", record.key.decode(), self.codec.decode(record.value)[1])
-            before = self._golden[node].get(("natural_person", record.key.decode()))
-            assert before is None or golden.version > before.version, f"{node}: version {golden.version} after {before.version}"
-            self._golden[node]["natural_person", record.key.decode()] = golden
-        return self._golden[node]
+        held = self._golden[node]
+        for entity in self.declarations.entities:
+            for record in self._readers[node, entity].more():
+                assert record.key
+                assert record.value, "a golden record is never nulled"
+                key = (entity, record.key.decode())
+                golden = golden_of_datum(*key, self.codec.decode(record.value)[1])
+                before = held.get(key)
+                assert before is None or golden.version > before.version, f"{node}: version {golden.version} after {before.version}"
+                held[key] = golden
+        return held
 
 
 class Subscriber:

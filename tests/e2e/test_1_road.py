@@ -12,6 +12,7 @@ from tests.e2e.oracle_check import assert_all_hold_what_is_owed
 pytestmark = pytest.mark.stack
 
 RESIDENT = "INSERT INTO hj.t_czrk (rybh, gmsfhm, xm, xb, csrq, mz, hjqh, hjdz, qrrq, lxdh) VALUES (%s,%s,%s,%s,%s,%s,%s,%s,%s,%s)"
+COLUMNS = "aac001, aac002, aac003, aac004, aac006, aae005, aab004, aac008, aac049, aae036"
 INSURED = "INSERT INTO si.ac01 (aac001, aac002, aac003, aac004, aac006, aae005, aab004, aac008, aac049) VALUES (%s,%s,%s,%s,%s,%s,%s,%s,%s)"
 
 
@@ -79,13 +80,13 @@ def test_a_table_that_is_emptied_and_filled_again_arrives(network: Network) -> N
     """TRUNCATE, alone and in one transaction with what follows it; COPY; and one INSERT of 1,000 rows."""
     rows = network.fetch(SCHOOLS, "SELECT * FROM edu.graduate")
     network.execute(SCHOOLS, "TRUNCATE edu.graduate")
-    with network.commit(SCHOOLS) as schools, schools.cursor().copy("COPY edu.graduate FROM STDIN") as copy:
+    with network.commit(SCHOOLS) as schools, schools.raw.cursor().copy("COPY edu.graduate FROM STDIN") as copy:
         for row in rows[: len(rows) // 2]:
             copy.write_row(row)
     with network.commit(SCHOOLS) as schools:
         schools.execute("TRUNCATE edu.graduate")
-        schools.cursor().executemany("INSERT INTO edu.graduate VALUES (%s, %s, %s, %s)", rows[len(rows) // 4 :])
-    with network.commit(INSURANCE) as insurance, insurance.cursor().copy("COPY si.ac01 FROM STDIN") as copy:
+        schools.raw.cursor().executemany("INSERT INTO edu.graduate VALUES (%s, %s, %s, %s)", rows[len(rows) // 4 :])
+    with network.commit(INSURANCE) as insurance, insurance.raw.cursor().copy(f"COPY si.ac01 ({COLUMNS}) FROM STDIN") as copy:
         for person in more_people(300, 1001):
             copy.write_row((*insured_row(person), "2026-01-08 00:00:00+08"))
     thousand = [value for person in more_people(1000, 2001) for value in resident_row(person)]

@@ -106,7 +106,7 @@ def distinct(count: int) -> list[Any]:
 
 
 def fill(network: Network, rows: Sequence[Sequence[Any]]) -> None:
-    with network.commit(SCHOOLS) as schools, schools.cursor().copy("COPY edu.graduate FROM STDIN") as copy:
+    with network.commit(SCHOOLS) as schools, schools.raw.cursor().copy("COPY edu.graduate FROM STDIN") as copy:
         for row in rows:
             copy.write_row(row)
 

@@ -112,6 +112,7 @@ def with_state(seen: Seen, node: str, state: str) -> list[dict[str, Any]]:
 
 def test_a_frozen_tier_is_one_alert_for_each_source_behind_it(network: Network) -> None:
     raised = alerts(network).from_now()
+    entity = network.declarations.subscribers[f"{PROVINCE}/credit_platform"].entity
     behind_it = {PROVINCE: {POLICE, INSURANCE}, COUNTY: {SCHOOLS}}
     network.hold(CITY).signal(signal.SIGSTOP)
     try:
@@ -120,6 +121,8 @@ def test_a_frozen_tier_is_one_alert_for_each_source_behind_it(network: Network) 
         network.wait("both sides alert", lambda: {node: firing(network, node) for node in behind_it} == behind_it, 10)
         for node, sources in behind_it.items():
             assert network.metric(node, "syncengine_alerts_firing", kind="tier_lag") == len(sources)
+            told = {alert["labels"]["source"]: alert["labels"] for alert in network.status(node)["alerts"] if alert["kind"] == "tier_lag"}
+            assert all((told[each]["department"], told[each]["entity"]) == (each.split("/")[1], entity) for each in sources)
             assert network.metric(node, "syncengine_sync_state", source=min(sources), place="golden", state="caught_up") == 0
         # Longer than its session lasts: others could have its partitions by now, so it must not go on as if nothing had been.
         network.wait("its silence is seen", lambda: {lag["state"] for lag in network.lags(COUNTY).values()} == {"caught_up", "dark"}, 20)
@@ -132,6 +135,20 @@ def test_a_frozen_tier_is_one_alert_for_each_source_behind_it(network: Network) 
         assert counted(raised.at(node), "tier_lag") == once
         assert network.metric(node, "syncengine_alerts_firing", kind="tier_lag") == 0
     assert_all_hold_what_is_owed(network)
+
+
+def test_a_source_whose_capture_is_paused_is_dark_where_it_is_captured_and_nowhere_else(network: Network) -> None:
+    raised, alert_id = alerts(network).from_now(), f"source_dark/{COUNTY}/{INSURANCE}"
+    network.told("source", "pause", INSURANCE)
+    try:
+        network.wait("it is told", lambda: alert_id in {alert["id"] for alert in network.status(COUNTY)["alerts"]}, 30)
+        assert network.metric(COUNTY, "syncengine_alerts_firing", kind="source_dark") == 1
+        assert network.lags(COUNTY)[POLICE]["state"] == "caught_up"
+    finally:
+        network.told("source", "resume", INSURANCE)
+    network.wait("all is caught up again", lambda: network.states() == {"caught_up"}, 60)
+    network.wait("all alerts are gone", lambda: all(network.status(node)["alerts"] == [] for node in TIERS), 20)
+    assert [counted(raised.at(node), "source_dark") for node in TIERS] == [{("firing", alert_id): 1, ("resolved", alert_id): 1}, {}, {}]
 
 
 def late(network: Network, node: str) -> set[str]:

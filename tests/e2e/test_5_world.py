@@ -79,6 +79,8 @@ def test_the_databases_are_away_and_their_sources_are_dark(network: Network) -> 
             assert all(lag["lag_seconds"] > 5 for lag in lags.values())
             assert network.metric(node, "syncengine_lag_seconds", source=POLICE, place="golden") > 5
         network.wait("the alerts fire", lambda: all(alerting(network, node) == {POLICE, INSURANCE, SCHOOLS} for node in network.nodes), 10)
+        own = {node: {each for each in (POLICE, INSURANCE, SCHOOLS) if each.startswith(f"{node}/")} for node in network.nodes}
+        network.wait("each is dark where it is captured", lambda: {node: alerting(network, node, "source_dark") for node in own} == own, 10)
         assert network.states() == {"dark"}
     finally:
         network.stack.restart("postgres")
@@ -86,8 +88,8 @@ def test_the_databases_are_away_and_their_sources_are_dark(network: Network) -> 
     assert_all_hold_what_is_owed(network, BACK_SECONDS)
 
 
-def alerting(network: Network, node: str) -> set[str]:
-    return {alert["labels"]["source"] for alert in network.status(node)["alerts"] if alert["kind"] == "tier_lag"}
+def alerting(network: Network, node: str, kind: str = "tier_lag") -> set[str]:
+    return {alert["labels"]["source"] for alert in network.status(node)["alerts"] if alert["kind"] == kind}
 
 
 def test_all_nodes_are_killed_under_load(network: Network) -> None:

@@ -15,7 +15,7 @@ def test_the_county_works_on_while_the_city_is_stopped(network: Network) -> None
     assert city.exit_code == 0
     try:
         with network.commit(POLICE) as police:
-            police.cursor().executemany(RESIDENT, [resident_row(person) for person in more_people(50, 4601)])
+            police.raw.cursor().executemany(RESIDENT, [resident_row(person) for person in more_people(50, 4601)])
         network.execute(POLICE, "DELETE FROM hj.t_czrk WHERE rybh BETWEEN 170 AND 175")
         network.execute(INSURANCE, "UPDATE si.ac01 SET aae005 = '13800000001' WHERE aac001 BETWEEN 176 AND 190")
         network.catch_up(30, nodes=[COUNTY], sources=[POLICE, INSURANCE])

@@ -29,6 +29,7 @@ def test_what_a_failing_subscriber_misses_is_parked_and_comes_later(network: Net
         assert network.metric(PROVINCE, "syncengine_delivery_pending", subscriber="credit_platform") == 30
         assert {lag["state"] for lag in network.lags(PROVINCE, PLATFORM).values()} <= {"behind", "stalled"}
         assert len(still_parked(network)) == 30
+        network.wait("the subscriber lags", lambda: kinds(network) == ["subscriber_lag"], 30)
 
         network.nodes[PROVINCE].kill()
         # 15 that are parked already, and five more.
@@ -38,7 +39,12 @@ def test_what_a_failing_subscriber_misses_is_parked_and_comes_later(network: Net
         network.subscriber.work()
     # One probe goes first, a minute after the last failure at most.
     network.wait("nothing is parked", lambda: parked(network) == 0, 90)
+    network.wait("it lags no more", lambda: kinds(network) == [], 20)
     assert_all_hold_what_is_owed(network)
+
+
+def kinds(network: Network) -> list[str]:
+    return [alert["kind"] for alert in network.status(PROVINCE)["alerts"]]
 
 
 def still_parked(network: Network) -> set[bytes | None]:

@@ -94,7 +94,7 @@ def test_a_lower_epoch_is_refused(network: Network, declared: Path, epoch: int) 
     for command in ("plan", "apply"):
         done = told(network, declared, command)
         assert done.returncode == 1
-        assert "拒绝 refused" in done.stdout
+        assert "✗ refused" in done.stdout
     set_epoch(declared, epoch + 1)
 
 
@@ -105,7 +105,7 @@ def test_sources_are_listed_shown_validated_and_restarted(network: Network, decl
     listed = source("list", "-o", "json")
     assert listed.returncode == 0, listed.stdout
     assert {each["source"]: each["epoch"] for each in json.loads(listed.stdout)} == {POLICE: 1, INSURANCE: 1, SCHOOLS: epoch + 1}
-    shown = json.loads(source("show", POLICE).stdout)
+    shown = json.loads(source("show", POLICE, "-o", "json").stdout)
     assert (shown["state"], [task["state"] for task in shown["tasks"]]) == ("RUNNING", ["RUNNING"])
     assert shown["offsets"]
     assert source("validate", POLICE).returncode == 0

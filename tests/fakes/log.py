@@ -221,6 +221,7 @@ class FakeLog:
         self._topics: tuple[str, ...] = ()
         self._ours: dict[TopicPartition, int] = {}
         """With the next offset to take."""
+        self._paused: set[TopicPartition] = set()
         self._must_rewind = False
         self._next_first = 0
         broker.register(transactional_id, self)
@@ -240,6 +241,8 @@ class FakeLog:
         ours = list(self._ours)
         self._next_first = (self._next_first + 1) % max(len(ours), 1)
         for topic, partition in ours[self._next_first :] + ours[: self._next_first]:
+            if (topic, partition) in self._paused:
+                continue
             found, at = self.broker.topics[topic][partition].read(self._ours[topic, partition], max_records - len(taken))
             taken += found
             self._ours[topic, partition] = at
@@ -276,6 +279,13 @@ class FakeLog:
         self._must_rewind = True
         self._ours.update(self.committed(list(self._ours)))
         self._must_rewind = False
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        self._paused.update(partitions)
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        self._ours.update(self.committed(partitions))
+        self._paused.difference_update(partitions)
 
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         self._reach()
@@ -354,6 +364,7 @@ class FakeLog:
         owners = self.broker.group(self.group).owners
         for partition in partitions:
             del self._ours[partition]
+            self._paused.discard(partition)
         self._on_revoke(partitions)
         for partition in partitions:
             if owners.get(partition) is self:

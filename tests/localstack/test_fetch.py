@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from sync_engine.fault import Message
 from sync_engine.runtime.localstack.fetch import LOCK, MANIFEST_JAR, Arrived, FetchFailed, Locked, cache_folder, fetch, read_lock
 from sync_engine.runtime.localstack.services import FETCHED
 from sync_engine.runtime.localstack.versions import WANTED
@@ -153,7 +154,7 @@ def test_a_failure_ends_the_downloads_that_are_under_way(tmp_path: Path) -> None
     def one_fails(coordinates: str, work: Path, arrived: Arrived) -> Path:
         if coordinates == "g:one:1":
             under_way.wait(10)
-            raise FetchFailed("enough")
+            raise FetchFailed(Message("enough"))
         under_way.set()
         try:
             while True:

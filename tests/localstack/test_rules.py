@@ -14,7 +14,7 @@ import pytest
 
 from sync_engine.runtime.localstack import ALL, LocalStack, ServiceFailed
 from sync_engine.runtime.localstack.__main__ import main
-from sync_engine.runtime.localstack.services import BUILD, FETCHED, KNOWN, PORTS, READY_SECONDS
+from sync_engine.runtime.localstack.services import BUILD, FETCHED, PORTS, READY_SECONDS
 
 
 def quiet(line: str) -> None:
@@ -22,7 +22,7 @@ def quiet(line: str) -> None:
 
 
 def test_every_server_is_described_everywhere() -> None:
-    assert set(ALL) <= set(KNOWN) == set(BUILD) == set(FETCHED) == set(PORTS) == set(READY_SECONDS)
+    assert set(ALL) == set(BUILD) == set(FETCHED) == set(PORTS) == set(READY_SECONDS)
 
 
 def test_a_port_that_is_taken_is_named_with_its_server_and_what_to_do(tmp_path: Path) -> None:

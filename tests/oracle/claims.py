@@ -33,6 +33,7 @@ def content_of(
     """The canonical list of the record of `key`, of which these are all claims and all sweeps; None if there is no claim (§5)."""
     if not claims:
         return None
+    entity = entity_for(entity, key)
     slots = slots_of(claims, sweeps)
     life_cycle, moved_to = life_cycle_of(entity, class_of, slots)
     if life_cycle in ("withdrawn", "moved"):
@@ -40,6 +41,40 @@ def content_of(
     items = sorted(items_of(entity, class_of, slots))
     jurisdiction = {item: value for item, _, value in items}.get(entity.get("jurisdiction"))
     return [entity["entity"], key, life_cycle, moved_to, jurisdiction, None, items, []]
+
+
+# --- conditions (§5) ---
+
+ATTRIBUTES = {"uscc": {"registrar": slice(0, 1), "kind": slice(0, 2)}, "parcel": {"ownership": slice(12, 13), "use": slice(13, 14)}}
+
+
+def entity_for(entity: dict[str, Any], key: str) -> dict[str, Any]:
+    """The catalogue entry with the rules alone whose conditions hold for this key; `existence` is a class, or None."""
+
+    def holds(rule: dict[str, Any]) -> bool:
+        places = ATTRIBUTES.get(key_type_of(entity), {})
+        return all(attribute in places and key[places[attribute]] in values for attribute, values in rule.get("when", {}).items())
+
+    existence = entity["existence"]
+    if isinstance(existence, list):
+        existence = next((rule["class"] for rule in existence if holds(rule)), None)
+    authority = [rule for rule in entity["authority"] if holds(rule)]
+    return {
+        **entity,
+        "existence": existence,
+        "authority": authority,
+        "compare": [rule for rule in entity.get("compare", []) if holds(rule)],
+    }
+
+
+def key_type_of(entity: dict[str, Any]) -> str:
+    """As a file of schemas/entities/ says it, or as a catalogue made up for a test does."""
+    key = entity.get("key")
+    return str(key["type"]) if isinstance(key, dict) else str(entity.get("key_type", "string"))
+
+
+def ruled_items(entity: dict[str, Any]) -> set[str]:
+    return {item for rule in entity["authority"] for item in rule["items"]}
 
 
 def canonical(value: object) -> bytes:
@@ -202,13 +237,14 @@ def findings_of(entity: dict[str, Any], class_of: Callable[[str], str], key: str
     content = content_of(entity, class_of, key, claims, sweeps)
     if content is None or content[2] in ("withdrawn", "moved"):
         return set()
+    entity = entity_for(entity, key)
     slots = slots_of(claims, sweeps)
     said = [
         (class_of_slot(class_of, slot), slot["source"], item, cell["value"])
         for slot in slots
         if slot["live"] and class_of_slot(class_of, slot) != "scope"
         for item, cell in slot["cells"].items()
-        if isinstance(cell, dict)
+        if isinstance(cell, dict) and item in ruled_items(entity)
     ]
     return disagreements(entity, said) | two_authorities(entity, said) | duplicates(said)
 

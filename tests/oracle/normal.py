@@ -28,7 +28,14 @@ def normal_key(key_type: str, raw: object) -> str:
         raise Refused("invalid_identifier")
     if key_type == "uscc" and not is_uscc(key):
         raise Refused("invalid_identifier")
+    if key_type == "parcel" and not is_parcel(key):
+        raise Refused("invalid_identifier")
     return key
+
+
+def is_parcel(key: str) -> bool:
+    """TD/T 1001: 12 digits of place, ownership and use, a number that is not 0."""
+    return bool(re.fullmatch(r"[1-9][0-9]{11}[GJZ][A-HSWXY][0-9]{5}", key)) and int(key[14:]) > 0
 
 
 def is_resident_id(key: str) -> bool:
@@ -62,9 +69,20 @@ def normal_cell(item: dict[str, Any], code_table: str | None, codes: dict[str, A
     if item["type"] == "code":
         return {"value": normal_code(item, code_table, codes, raw)}
     value = NORMAL[item["type"]](raw)
+    if item["type"] == "decimal" and not fits(str(value), item.get("precision", 38), item.get("scale")):
+        raise Refused("invalid_value")
     if isinstance(value, str) and len(value) > item.get("max_length", len(value)):
         raise Refused("invalid_value")
     return {"value": value}
+
+
+def fits(number: str, precision: int, scale: int | None) -> bool:
+    """As SQL's numeric(precision, scale); without a scale, as many digits as precision says, wherever the point is."""
+    whole, _, fraction = number.lstrip("-").partition(".")
+    whole = whole.lstrip("0")
+    if scale is None:
+        return len(whole) + len(fraction) <= precision
+    return len(fraction) <= scale and len(whole) <= precision - scale
 
 
 def normal_code(item: dict[str, Any], code_table: str | None, codes: dict[str, Any], raw: object) -> str:
@@ -123,8 +141,13 @@ def normal_decimal(raw: object) -> str:
         raise Refused("invalid_value") from None
     if not number.is_finite():
         raise Refused("invalid_value")
-    digits = format(number, "f")
-    return digits.rstrip("0").rstrip(".") if "." in digits else digits
+    sign, digits, exponent = number.as_tuple()
+    whole = "".join(map(str, digits)) + "0" * max(0, int(exponent))
+    places = max(0, -int(exponent))
+    whole = whole.rjust(places + 1, "0")
+    whole, fraction = (whole[:-places], whole[-places:].rstrip("0")) if places else (whole, "")
+    text = (whole.lstrip("0") or "0") + ("." + fraction if fraction else "")
+    return f"-{text}" if sign and text != "0" else text
 
 
 NORMAL = {

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from tests.oracle.claims import Claim, Content, content_of
+from tests.oracle.claims import Claim, Content, content_of, entity_for
 from tests.oracle.normal import Refused, normal_cell, normal_key
 
 Row = dict[str, Any]
@@ -101,6 +101,8 @@ def claims_of(network: Network, rows: dict[str, list[Row]]) -> Iterator[tuple[He
         for row in rows_of_source:
             identity = row_identity(table["primary_key"], row)
             for mapping, declared in table["mappings"].items():
+                if declared.get("optional") and not str(row[declared["key"]] or "").strip():
+                    continue
                 try:
                     yield held_of(network, node, source, identity, mapping, declared, row), None
                 except Refused as refused:
@@ -115,8 +117,12 @@ def row_identity(primary_key: list[str], row: Row) -> str:
 def held_of(network: Network, node: str, source: str, identity: str, mapping: str, declared: Any, row: Row) -> Held:
     entity = network.entities[declared["entity"]]
     key = normal_key(entity["key"]["type"], row[declared["key"]])
+    if entity_for(entity, key)["existence"] is None:
+        raise Refused("no_authority")
     cells = {
-        item: normal_cell(entity["items"][item], mapped.get("codes"), network.codes, row[mapped["column"]])
+        item: {"value": mapped["constant"]}
+        if "constant" in mapped
+        else normal_cell(entity["items"][item], mapped.get("codes"), network.codes, row[mapped["column"]])
         for item, mapped in declared["items"].items()
     }
     claim = {
@@ -203,7 +209,8 @@ def grouped_records(network: Network, holdings: list[Held]) -> dict[str, dict[st
 def is_named(network: Network, held: Held) -> bool:
     """Whether the entity's catalogue entry names the class of the claim's source."""
     entity = network.entities[held.entity]
-    named = {entity["existence"]}
+    existence = entity["existence"]
+    named = {existence} if isinstance(existence, str) else {rule["class"] for rule in existence}
     for rule in entity["authority"]:
         named |= {rule["class"], *rule.get("fallback", [])}
     for rule in entity.get("compare", []):

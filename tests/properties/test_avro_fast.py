@@ -18,7 +18,7 @@ from sync_engine.model.avro import (
 )
 from sync_engine.model.avro_fast import OtherLayout, claim_reader, claim_writer, golden_writer
 from sync_engine.model.claim import Claim, Kind
-from sync_engine.model.declaration import AuthorityRule, EntityType, Item, Title
+from sync_engine.model.declaration import AuthorityRule, EntityType, ExistenceRule, Item, Title
 from sync_engine.model.golden import LIFE_CYCLES, STATUSES, Content, Golden
 from sync_engine.runtime.schemas import wire_schemas
 
@@ -39,7 +39,7 @@ ENTITY = EntityType(
     "realtime",
     "id",
     "string",
-    "police",
+    (ExistenceRule("police"),),
     "region",
     {name: Item(name, kind, TITLE) for name, kind in TYPES.items()},
     (AuthorityRule("T-A1", tuple(TYPES), "police"),),

@@ -22,7 +22,7 @@ from tests.engine_adapter import (
     through_bytes,
     word,
 )
-from tests.oracle.claims import canonical, content_of, digest, finding_id, findings_of, slots_of
+from tests.oracle.claims import canonical, content_of, digest, entity_for, finding_id, findings_of, slots_of
 from tests.properties.histories import (
     ARRIVALS,
     CAPTURED,
@@ -128,9 +128,9 @@ def test_the_version_rises_by_one_exactly_when_the_digest_changes(world: World, 
 @given(worlds(), operations(EVERYTHING), ARRIVALS)
 def test_nothing_is_confirmed_that_its_owner_does_not_say(world: World, operations_: list[Any], arrival: tuple[str, int]) -> None:
     """Values carry the class that said them, so that the record itself shows where each came from."""
-    owner = {item: rule["class"] for rule in world.entity["authority"] for item in rule["items"]}
     events = play(world, operations_).events
     for key in KEYS:
+        owner = {item: rule["class"] for rule in entity_for(world.entity, key)["authority"] for item in rule["items"]}
         steps = [signed(world, step) for step in steps_of(arrange(events, arrival), key)]
         for change in arrive(world, key, steps).changes:
             for item, status, value in change.golden.content.items if change.golden else []:

@@ -9,7 +9,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 SCOPE = "scope/up"
-KEYS = ("K1", "K2")
+KEYS = ("91K1", "52K2")
+"""Of two registrars (GB 32100), so that conditions on the key tell them apart."""
+REGISTRARS = ("9", "5")
 POOLS: dict[str, tuple[Any, ...]] = {
     "string": ("a", "b", "", '"\\/', "张三", "\u0001\n\u2028", "😀"),
     "integer": (-1, 0, 2, 10, 1 << 40, 3, 4),
@@ -47,13 +49,16 @@ def worlds(draw: st.DrawFn) -> World:
     names = [f"c{number}" for number in range(draw(st.integers(2, 4)))]
     texts = [item for item in items if types[item] == "string"]
     classes = {f"{name}/s{number}": name for name in names for number in range(draw(st.integers(1, 2)))}
+    conditional = draw(st.booleans())
+    existence = st.sampled_from(names)
     entity = {
         "entity": "thing",
-        "existence": draw(st.sampled_from(names)),
+        "key_type": "uscc",
+        "existence": draw(existences(names)) if conditional else draw(existence),
         "jurisdiction": draw(st.sampled_from([*texts, None])),
         "items": {item: {"type": types[item]} for item in items},
-        "authority": draw(authorities(items, names)),
-        "compare": draw(st.lists(comparisons(items, names), max_size=2)),
+        "authority": draw(conditional_authorities(items, names) if conditional else authorities(items, names)),
+        "compare": draw(st.lists(comparisons(items, names, conditional), max_size=2)),
     }
     some = st.lists(st.sampled_from(items), min_size=1, unique=True)
     return World(entity, classes, {source: tuple(sorted(draw(some))) for source in classes})
@@ -80,8 +85,29 @@ def authorities(draw: st.DrawFn, items: list[str], names: list[str]) -> list[dic
 
 
 @st.composite
-def comparisons(draw: st.DrawFn, items: list[str], names: list[str]) -> dict[str, Any]:
+def existences(draw: st.DrawFn, names: list[str]) -> list[dict[str, Any]]:
+    """A class for one registrar or for both, also none for the other."""
+    registrars = draw(st.lists(st.sampled_from(REGISTRARS), min_size=1, unique=True))
+    said: list[dict[str, Any]] = [{"when": {"registrar": [registrar]}, "class": draw(st.sampled_from(names))} for registrar in registrars]
+    return said + ([{"class": draw(st.sampled_from(names))}] if draw(st.booleans()) else [])
+
+
+@st.composite
+def conditional_authorities(draw: st.DrawFn, items: list[str], names: list[str]) -> list[dict[str, Any]]:
+    """Rules of their own for each registrar; some items have none for one of them."""
+    rules: list[dict[str, Any]] = []
+    for registrar in REGISTRARS:
+        when = draw(st.sampled_from(({"registrar": [registrar]}, {"registrar": [registrar], "kind": ["91", "52"]})))
+        spoken = draw(st.lists(st.sampled_from(items), unique=True, min_size=1))
+        rules += [{**rule, "rule": f"{rule['rule']}-{registrar}", "when": when} for rule in draw(authorities(sorted(spoken), names))]
+    return rules
+
+
+@st.composite
+def comparisons(draw: st.DrawFn, items: list[str], names: list[str], conditional: bool) -> dict[str, Any]:
+    when = {"when": {"registrar": [draw(st.sampled_from(REGISTRARS))]}} if conditional and draw(st.booleans()) else {}
     return {
+        **when,
         "rule": draw(st.sampled_from(("C1", "C2"))),
         "items": draw(st.lists(st.sampled_from(items), min_size=1, unique=True)),
         "classes": draw(st.lists(st.sampled_from(names), min_size=2, unique=True)),

@@ -20,8 +20,10 @@ from typing import Any
 import httpx2
 
 from sync_engine import declared, settings
+from sync_engine.fault import Message
 from sync_engine.model.declaration import Declarations
-from sync_engine.runtime.demo.departments import ROLE, Departments, database_of
+from sync_engine.runtime.demo.departments import Departments
+from sync_engine.runtime.demo.installation import settings_text
 from sync_engine.runtime.demo.people import people
 from sync_engine.runtime.localstack import Endpoints, LocalStack
 from sync_engine.runtime.localstack.process import Child
@@ -33,6 +35,7 @@ from sync_engine.settings import Settings
 PEOPLE = 200
 FIRST_PUSH_SECONDS = 120.0
 Say = Callable[[str], None]
+"""Gets a Message, so that it may be said in the reader's language, or a text of the servers' as it is."""
 
 
 def control_file(home: Path) -> Path:
@@ -63,7 +66,7 @@ class Demo:
             signal.signal(number, lambda *unused: self._stop.set())
         with ExitStack() as ending:
             self._stack = LocalStack(self.home / "stack", say=self._say)
-            ending.callback(self._say, "everything has ended")
+            ending.callback(self._say, Message("everything has ended"))
             ending.enter_context(self._stack)
             receiver = ending.enter_context(_ReceiverThread(self.home / "webhook.secret", self._received))
             self._receiver = receiver
@@ -71,10 +74,10 @@ class Demo:
             ending.callback(self._stop_nodes)
             self._start_nodes()
             asyncio.run(apply_connectors(self._declarations, installed, tuple(self._declarations.departments.values())))
-            self._mark("connectors are running")
+            self._mark(Message("connectors are running"))
             for child in self._nodes.values():
                 child.wait_ready(90)
-            self._mark(f"nodes are running: {', '.join(self._nodes)}")
+            self._mark(Message("nodes are running: {nodes}", nodes=", ".join(self._nodes)))
             ending.enter_context(_Control(self))
             self._first_change()
             self._wait(seconds)
@@ -83,38 +86,21 @@ class Demo:
 
     def _prepare(self, endpoints: Endpoints, webhook_url: str, webhook_secret: str) -> Settings:
         password_file = self.home / "stack" / "secrets" / "capture.properties"
-        self._departments = Departments(endpoints.postgres, self._declarations)
+        self._departments = Departments(endpoints.postgres, endpoints.mariadb, self._declarations)
         if self._departments.make(password_file):
             self._departments.fill(people(PEOPLE))
-            self._mark(f"departments have {PEOPLE} synthetic people")
+            self._mark(Message("departments have {people} synthetic people", people=PEOPLE))
         file = self.home / "settings.toml"
-        file.write_text(self._settings_text(endpoints, webhook_url, password_file), encoding="utf-8")
-        (self.home / "webhook.secret").write_text(webhook_secret)
+        secret_file = self.home / "webhook.secret"
+        secret_file.write_text(webhook_secret)
+        webhook = (webhook_url, secret_file)
+        text = settings_text(self._declarations, self._departments, endpoints, self.home, password_file, webhook)
+        file.write_text(text, encoding="utf-8")
         installed = settings.load(file)
         topics = apply_topics(self._declarations, installed, self._declarations.nodes)
         schemas = apply_schemas(self._declarations, installed)
-        self._mark(f"{topics} topics and {schemas} schemas are there")
+        self._mark(Message("{topics} topics and {schemas} schemas are there", topics=topics, schemas=schemas))
         return installed
-
-    def _settings_text(self, endpoints: Endpoints, webhook_url: str, password_file: Path) -> str:
-        port = endpoints.postgres.rsplit(":", 1)[1].split("/")[0]
-        lines = [
-            f'[kafka]\nbootstrap = "{endpoints.kafka}"\nreplication = 1\n',
-            f'[registry]\nurl = "{endpoints.registry}"\nnative_url = "{endpoints.registry_native}"\n',
-            f'[connect]\nurl = "{endpoints.connect}"\n',
-            f'[redis]\nurl = "{endpoints.redis}"\n',
-            f'[state]\ndir = "{self.home / "state"}"\n',
-        ]
-        for department in self._declarations.departments.values():
-            lines.append(
-                f'[databases.{department.settings}]\nport = {port}\ndbname = "{database_of(department)}"\nuser = "{ROLE}"\n'
-                f'connect_password = "${{file:{password_file}:password}}"\n'
-            )
-        for subscriber in self._declarations.subscribers.values():
-            lines.append(
-                f'[subscribers.{subscriber.settings}]\nurl = "{webhook_url}"\nsecrets = ["${{file:{self.home / "webhook.secret"}}}"]\n'
-            )
-        return "\n".join(lines)
 
     def _start_nodes(self) -> None:
         for name in self._declarations.nodes:
@@ -137,8 +123,8 @@ class Demo:
         for child in self._nodes.values():
             child.stop(10)
 
-    def _mark(self, what: str) -> None:
-        self._say(f"{time.monotonic() - self._began:6.1f} s  {what}")
+    def _mark(self, what: Message) -> None:
+        self._say(Message("{seconds:6.1f} s  {what}", seconds=time.monotonic() - self._began, what=what))
 
     # --- the first change, and what comes after ---
 
@@ -146,18 +132,22 @@ class Demo:
         if not self._wait_loaded():
             return
         self._loaded = True
-        self._mark(
-            f"first load ({len(self._last)} pushes) has reached the province's subscriber; now one row is changed in 公安's database by SQL"
+        reached = (
+            "first load ({pushes} pushes) has reached the province's subscriber; "
+            "now one row is changed in public security's database by SQL"
         )
+        self._mark(Message(reached, pushes=len(self._last)))
         began = time.monotonic()
         key = self.change()
         if self._wait_pushed(key):
-            self._mark(f"the change was pushed and acknowledged (2xx) {time.monotonic() - began:.2f} s after its SQL commit")
-            self._say(f"from the start of the process to the first acknowledged change: {time.monotonic() - self._began:.1f} s")
-            self._say(
-                "next, in another terminal: sync-engine demo change | break tier | break subscriber | break source | break conflict | heal"
-            )
-            self._say("                           sync-engine --settings " + str(self.home / "settings.toml") + " status --watch")
+            pushed = "the change was pushed and acknowledged (2xx) {seconds:.2f} s after its SQL commit"
+            self._mark(Message(pushed, seconds=time.monotonic() - began))
+            whole = "from the start of the process to the first acknowledged change: {seconds:.1f} s"
+            self._say(Message(whole, seconds=time.monotonic() - self._began))
+            orders = "sync-engine demo change | break tier | break subscriber | break source | break conflict | heal"
+            self._say(Message("next, in another terminal: {command}", command=orders))
+            watch = f"sync-engine --settings {self.home / 'settings.toml'} status --watch"
+            self._say(Message("                           {command}", command=watch))
 
     def _wait_loaded(self) -> bool:
         """Whether every source's watermark has reached the province's subscribers: the road is open, and the first load is over."""
@@ -195,7 +185,7 @@ class Demo:
 
     def _received(self, webhook_id: str, payload: Mapping[str, Any], verified: bool) -> None:
         if not verified:
-            self._say(f"webhook {webhook_id}: signature NOT valid, refused")
+            self._say(Message("webhook {id}: signature NOT valid, refused", id=webhook_id))
             return
         data = payload["data"]
         with self._pushed:
@@ -203,7 +193,8 @@ class Demo:
             self._pushed.notify_all()
         if self._loaded:
             items = ", ".join(sorted(data["items"]))
-            self._say(f"webhook {webhook_id}: signature ok, {payload['type']}, version {data['version']}, items {items}")
+            told = "webhook {id}: signature ok, {type}, version {version}, items {items}"
+            self._say(Message(told, id=webhook_id, type=payload["type"], version=data["version"], items=items))
 
     def _broken(self) -> bool:
         return bool(self._stack.dead()) or any(not child.running for child in self._nodes.values() if child.name not in self._paused)
@@ -216,31 +207,33 @@ class Demo:
             for child in [*self._stack.dead(), *(child for child in self._nodes.values() if not child.running)]:
                 if child.name.startswith("node ") and child.name not in self._paused:
                     # What a supervisor (systemd, Kubernetes) does in production.
-                    self._say(f"{child.name} ended with exit code {child.exit_code}; starting it again  log: {child.log}")
+                    ended = "{name} ended with exit code {code}; starting it again  log: {log}"
+                    self._say(Message(ended, name=child.name, code=child.exit_code, log=child.log))
                     child.start()
                 elif not child.name.startswith("node "):
-                    self._say(f"{child.name} died with exit code {child.exit_code}\n{child.log_tail()}")
+                    died = "{name} died with exit code {code}\n{log}"
+                    self._say(Message(died, name=child.name, code=child.exit_code, log=child.log_tail()))
                     return
 
     # --- break and heal ---
 
-    def break_(self, what: str) -> str:
+    def break_(self, what: str) -> Message:
         """Break one thing; returns a sentence for the one who asked."""
         if what == "tier":
             self._nodes["luan"].signal(signal.SIGSTOP)
-            return "the city node luan is frozen: within seconds `status` shows the province behind 金安区, and an alert fires"
+            return Message("the city node luan is frozen: within seconds `status` shows the province behind jinan, and an alert fires")
         if what == "subscriber":
             self._receiver.fail(503)
-            return "the receiver answers 503: deliveries are parked and counted, other work goes on"
+            return Message("the receiver answers 503: deliveries are parked and counted, other work goes on")
         if what == "source":
             self._stack.process("connect").signal(signal.SIGSTOP)
-            return "Kafka Connect is frozen: the sources go dark within 10 s"
+            return Message("Kafka Connect is frozen: the sources go dark within 10 s")
         assert self._departments is not None
         with self._departments.connect("jinan/human_resources") as database:
             database.execute("UPDATE si.ac01 SET aac003 = aac003 || '甲' WHERE aac001 = 1")
-        return "人社 now spells a name differently than 公安: after its settle time a case opens at jinan and an alert fires"
+        return Message("human resources now spells a name differently than public security: after its settle time a case opens at jinan")
 
-    def heal(self) -> str:
+    def heal(self) -> Message:
         """Undo every break."""
         self._nodes["luan"].signal(signal.SIGCONT)
         self._receiver.work()
@@ -248,7 +241,7 @@ class Demo:
         assert self._departments is not None
         with self._departments.connect("jinan/human_resources") as database:
             database.execute("UPDATE si.ac01 SET aac003 = rtrim(aac003, '甲') WHERE aac003 LIKE '%甲'")
-        return "everything is whole again: `status` goes back to caught up by itself, alerts resolve"
+        return Message("everything is whole again: `status` goes back to caught up by itself, alerts resolve")
 
 
 def _lags(address: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -321,9 +314,9 @@ class _Control:
 def _obey(demo: Demo, asked: dict[str, Any]) -> dict[str, Any]:
     try:
         if asked["do"] == "change":
-            return {"ok": f"changed the address of {demo.change()[:6]}******** by SQL"}
-        if asked["do"] == "heal":
-            return {"ok": demo.heal()}
-        return {"ok": demo.break_(asked["what"])}
+            done = Message("changed the address of {person} by SQL", person=f"{demo.change()[:6]}********")
+        else:
+            done = demo.heal() if asked["do"] == "heal" else demo.break_(asked["what"])
+        return {"ok": done.template, "arguments": done.arguments}
     except Exception as error:  # whoever asked is to see it, and the demo goes on
         return {"error": f"{type(error).__name__}: {error}"}

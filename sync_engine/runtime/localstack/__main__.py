@@ -10,7 +10,7 @@ from types import FrameType
 
 from sync_engine.runtime.localstack import ALL, FetchFailed, LocalStack, ServiceFailed
 from sync_engine.runtime.localstack.fetch import fetch, write_lock
-from sync_engine.runtime.localstack.services import FETCHED, KNOWN
+from sync_engine.runtime.localstack.services import FETCHED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,10 +38,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start the servers and run until Ctrl-C")
     up.add_argument("--home", type=Path, default=Path(".sync-engine/stack"), help="where data, logs and configuration are kept")
-    up.add_argument("--services", default=",".join(ALL), help=f"some of {','.join(KNOWN)}")
+    up.add_argument("--services", default=",".join(ALL), help=f"some of {','.join(ALL)}")
     up.add_argument("--port", action="append", default=[], type=_port, metavar="NAME=PORT", help="a fixed port, such as kafka=9092")
     bring = commands.add_parser("fetch", help="bring what the servers need into the cache")
-    bring.add_argument("--services", default=",".join(ALL), help=f"some of {','.join(KNOWN)}")
+    bring.add_argument("--services", default=",".join(ALL), help=f"some of {','.join(ALL)}")
     commands.add_parser("lock", help="resolve the versions anew and write jars.lock")
     return parser
 

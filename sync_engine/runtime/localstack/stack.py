@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from sync_engine.fault import Message
 from sync_engine.runtime.localstack.fetch import Say, fetch
 from sync_engine.runtime.localstack.process import Child, Death, ServiceFailed, free_port, is_free
 from sync_engine.runtime.localstack.services import (
@@ -25,7 +26,6 @@ from sync_engine.runtime.localstack.services import (
     CONNECT,
     FETCHED,
     KAFKA,
-    KNOWN,
     MARIADB,
     PORTS,
     POSTGRES,
@@ -37,7 +37,7 @@ from sync_engine.runtime.localstack.services import (
     outside,
 )
 
-_PORT_NAMES = tuple(port for name in KNOWN for port in PORTS[name])
+_PORT_NAMES = tuple(port for name in ALL for port in PORTS[name])
 _PORT_GRACE_SECONDS = 3.0
 """The servers of a run that was killed need a moment to be gone."""
 
@@ -69,7 +69,7 @@ class LocalStack:
         say: Say = print,
         fast_start: bool = True,
     ) -> None:
-        _check_names("service", services, KNOWN)
+        _check_names("service", services, ALL)
         _check_names("port", ports or (), _PORT_NAMES)
         self.home = home.absolute()
         self._wanted = tuple(services)
@@ -103,7 +103,7 @@ class LocalStack:
 
     def start(self) -> Endpoints:
         """Start what is wanted and does not run yet. Raises ServiceFailed or FetchFailed after stopping what this call had started."""
-        names = [name for name in KNOWN if name in self._wanted and name not in self._children]
+        names = [name for name in ALL if name in self._wanted and name not in self._children]
         if names:
             check_installed()
             self._take_home()
@@ -121,7 +121,7 @@ class LocalStack:
 
     def add(self, *services: str) -> Endpoints:
         """Start more servers on the same home."""
-        _check_names("service", services, KNOWN)
+        _check_names("service", services, ALL)
         before = self._wanted
         self._wanted = tuple(dict.fromkeys((*before, *services)))
         try:
@@ -174,8 +174,8 @@ class LocalStack:
 
     def _stop(self, names: set[str]) -> None:
         # Connect first: it would spend its time on servers that are gone.
-        for together in ({CONNECT}, set(KNOWN) - {CONNECT}):
-            children = [self._children.pop(name) for name in KNOWN if name in names & together and name in self._children]
+        for together in ({CONNECT}, set(ALL) - {CONNECT}):
+            children = [self._children.pop(name) for name in ALL if name in names & together and name in self._children]
             if children:
                 with ThreadPoolExecutor(len(children)) as pool:
                     list(pool.map(Child.stop, children))
@@ -196,8 +196,9 @@ class LocalStack:
             owner = lock.read().strip()
             lock.close()
             raise ServiceFailed(
-                f"the local stack cannot start in {self.home}\n  why: process {owner} runs one there"
-                "\n  what to do: stop that process, or choose another home"
+                Message("the local stack cannot start in {home}", home=self.home),
+                Message("process {owner} runs one there", owner=owner),
+                Message("stop that process, or choose another home"),
             ) from None
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
@@ -245,7 +246,8 @@ class LocalStack:
                 return
             child.start()
             child.wait_ready(READY_SECONDS[name], cancelled=lambda: bool(failures))
-            self._say(f"{name:<9} ready after {time.monotonic() - began:4.1f} s  port {self._ports[name]}  log {child.log}")
+            ready = "{name:<9} ready after {seconds:4.1f} s  port {port}  log {log}"
+            self._say(Message(ready, name=name, seconds=time.monotonic() - began, port=self._ports[name], log=child.log))
         except BaseException as error:
             failures.append(error)
 
@@ -256,15 +258,16 @@ class LocalStack:
             while not is_free(port):
                 if time.monotonic() > deadline:
                     raise ServiceFailed(
-                        f"{name} cannot start: port {port} is taken\n  why: another process listens on it"
-                        f"\n  what to do: stop that process (an earlier run?), or {self._how_to_choose(port_name)}"
+                        Message("{name} cannot start: port {port} is taken", name=name, port=port),
+                        Message("another process listens on it"),
+                        Message("stop that process (an earlier run?), or {other}", other=self._how_to_choose(port_name)),
                     )
                 time.sleep(0.1)
 
-    def _how_to_choose(self, port_name: str) -> str:
+    def _how_to_choose(self, port_name: str) -> Message:
         if port_name in self._given:
-            return f'give another port for "{port_name}"'
-        return f"delete {self.home / 'ports.json'}: then others are chosen"
+            return Message('give another port for "{name}"', name=port_name)
+        return Message("delete {file}: then others are chosen", file=self.home / "ports.json")
 
 
 def _check_names(what: str, given: Sequence[str] | Mapping[str, int], allowed: Sequence[str]) -> None:
