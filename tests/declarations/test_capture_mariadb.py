@@ -67,7 +67,7 @@ def execute(servers: LocalStack) -> Execute:
     run(
         "DROP DATABASE IF EXISTS hj; CREATE DATABASE hj; CREATE OR REPLACE USER capture@'%'; "
         f"CREATE TABLE {TABLE} (rybh bigint unsigned PRIMARY KEY, gmsfhm varchar(18) NOT NULL, xm varchar(60) CHARACTER SET gbk,"
-        " xb char(1), csrq date, mz varchar(20) CHARACTER SET utf8mb4, swbz tinyint(1),"
+        " xb char(1), csrq date, mz varchar(20) CHARACTER SET utf8mb4, swbz tinyint(1), hyzk char(2),"
         " hjqh int unsigned, hjdz text, qrrq date,"
         " lxdh decimal(20,4),"
         " djsj datetime(6)) CHARACTER SET utf8mb4; " + heartbeat_ddl(DEPARTMENT)
@@ -157,7 +157,7 @@ async def _captured(servers: LocalStack, execute: Execute) -> None:
     execute(f"ALTER TABLE {TABLE} ALTER xm SET DEFAULT NULL")
 
     execute(
-        f"INSERT INTO {TABLE} VALUES (1,'k1','张三','1','1990-03-07','𠮷',1,341502,'路','2010-09-01',12.5,'2024-01-01 00:00:00.000001')"
+        f"INSERT INTO {TABLE} VALUES (1,'k1','张三','1','1990-03-07','𠮷',1,NULL,341502,'路','2010-09-01',12.5,'2024-01-01 00:00:00.000001')"
     )
     config = prepared(servers, DEPARTMENT)
     changes = Changes(servers)
