@@ -47,7 +47,8 @@ def department(stack: LocalStack) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(dsn, autocommit=True) as owner:
         owner.execute("CREATE SCHEMA hj")
         owner.execute(
-            f"CREATE TABLE {TABLE} (rybh text PRIMARY KEY, gmsfhm text, xm text, xb text, csrq date, mz text, swbz text DEFAULT '0', hyzk text,"
+            f"CREATE TABLE {TABLE} (rybh text PRIMARY KEY, gmsfhm text, xm text, xb text, csrq date, mz text, hyzk text,"
+            " swbz text DEFAULT '0',"
             " hjqh text, hjdz text, qrrq date, lxdh text, djsj timestamp)"
         )
         owner.execute(heartbeat_ddl(DEPARTMENT))

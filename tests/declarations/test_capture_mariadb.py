@@ -157,7 +157,8 @@ async def _captured(servers: LocalStack, execute: Execute) -> None:
     execute(f"ALTER TABLE {TABLE} ALTER xm SET DEFAULT NULL")
 
     execute(
-        f"INSERT INTO {TABLE} VALUES (1,'k1','张三','1','1990-03-07','𠮷',1,NULL,341502,'路','2010-09-01',12.5,'2024-01-01 00:00:00.000001')"
+        f"INSERT INTO {TABLE} VALUES (1,'k1','张三','1','1990-03-07','𠮷',1,NULL,341502"
+        ",'路','2010-09-01',12.5,'2024-01-01 00:00:00.000001')"
     )
     config = prepared(servers, DEPARTMENT)
     changes = Changes(servers)
