@@ -71,6 +71,10 @@ HELP: Mapping[str, str] = {
     "Have the capture of NAME stand still. It goes dark; its database keeps its log for it meanwhile: do not forget it.": (
         "暂停 NAME 的采集。它将失联；其间数据库一直为它保留日志：勿忘恢复。"
     ),
+    "Have every row of NAME read again while its stream goes on, without a new epoch; what is gone at the source is not noticed.": (
+        "在持续采集的同时重读 NAME 的全部行，不换纪元；来源中已不存在的行不会被发现。"
+    ),
+    "Of these tables only, as declared (schema.table), with commas between.": "只重读这些表，按声明写（模式.表），以逗号分隔。",
     "Have NAME go on where it stood: one that the brake holds is released, a paused capture runs again.": (
         "让 NAME 从原处继续：被制动暂挂的予以放行，已暂停的采集恢复运行。"
     ),
@@ -310,6 +314,15 @@ COMMANDS: Mapping[str, str] = {
     "no worker of {node} was started": "没有启动 {node} 的工作进程",
     "the worker was not started": "工作进程没有启动",
     "correct the declaration, the settings or the database": "请更正声明、设置或数据库",
+    "not tables of {name}: {tables}": "不是 {name} 的表：{tables}",
+    "its connector reads no signals": "其连接器不读取信号",
+    "sync-engine plan, apply; not where Kafka wants a login, nor for a connector that is not made by us": (
+        "请执行 sync-engine plan、apply；Kafka 需要登录时，或连接器不由引擎建立时不可用"
+    ),
+    "the signal topic": "信号主题",
+    "{name}: asked to read again: {tables}": "{name}：已请求重读 {tables}",
+    "ask those who run it; we make those of {kinds}": "请询问其运维方；引擎只建立这些种类的连接器：{kinds}",
+    "a connector for {kind} is not made by us": "{kind} 的连接器不由引擎建立",
     "nothing was asked": "没有询问",
     "{count} fault(s)": "{count} 处错误",
     "{name} is not valid": "{name} 无效",

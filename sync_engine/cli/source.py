@@ -1,4 +1,4 @@
-"""`sync-engine source list|show|validate|restart|pause|resume`: the captures of departments, as Kafka Connect has them."""
+"""`sync-engine source list|show|validate|restart|pause|resume|snapshot`: the captures of departments, as Kafka Connect has them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sync_engine.settings import Settings
 
 Asking = Callable[["ConnectClient"], Awaitable[Any]]
+SIGNALS = "signal.kafka.topic"
 MISSING = "MISSING"
 """Declared, and Connect has no such connector: `apply` makes it."""
 
@@ -90,10 +91,14 @@ def show_(context: click.Context, name: str, output: str) -> None:
 @click.pass_context
 def validate(context: click.Context, name: str, output: str) -> None:
     """Ask the connector's plugin about the configuration that `apply` would give NAME; it tries the database. Exit 1 if it objects."""
+    from sync_engine.model.declaration import CONNECTOR_KINDS
     from sync_engine.runtime.provisioning import config_of
 
     declarations, settings = installed(context)
     department = _department(declarations, name)
+    if department.kind not in CONNECTOR_KINDS:
+        advice = Message("ask those who run it; we make those of {kinds}", kinds=", ".join(CONNECTOR_KINDS))
+        raise fail("nothing was asked", Message("a connector for {kind} is not made by us", kind=department.kind), advice, USAGE)
     if department.settings not in settings.databases:
         raise fail(
             "nothing was asked",
@@ -141,6 +146,33 @@ def resume(context: click.Context, name: str, output: str) -> None:
     with reaching("what is held"):
         release(settings.kafka.bootstrap, department.node, name, client=settings.kafka.client)
     _settled(context, name, output, "RUNNING", lambda connect, connector: connect.resume(connector))
+
+
+@source.command()
+@_name
+@option("--tables", help="Of these tables only, as declared (schema.table), with commas between.")
+@_output
+@click.pass_context
+def snapshot(context: click.Context, name: str, tables: str | None, output: str) -> None:
+    """Have every row of NAME read again while its stream goes on, without a new epoch; what is gone at the source is not noticed."""
+    from sync_engine.model import names
+    from sync_engine.runtime.signals import ask_for_snapshot
+
+    declarations, settings = installed(context)
+    department = _department(declarations, name)
+    declared = sorted(source.table for source in department.sources)
+    wanted = sorted(set(tables.split(","))) if tables is not None else declared
+    if unknown := ", ".join(table for table in wanted if table not in declared):
+        why = Message("not tables of {name}: {tables}", name=name, tables=unknown)
+        raise fail("nothing was asked", why, Message("one of {names}", names=", ".join(declared)), USAGE)
+    actual = _ask(settings, lambda connect: connect.config(department.connector))
+    if actual.get(SIGNALS) != names.signal(department):
+        advice = "sync-engine plan, apply; not where Kafka wants a login, nor for a connector that is not made by us"
+        raise fail("nothing was asked", "its connector reads no signals", advice, FAILED)
+    with reaching("the signal topic"):
+        asked = ask_for_snapshot(settings.kafka.bootstrap, department, wanted, client=settings.kafka.client)
+    shown = {"source": name, "asked": wanted, "signal": asked}
+    show(output, shown, lambda: click.echo(said("{name}: asked to read again: {tables}", name=name, tables=", ".join(wanted)), err=True))
 
 
 def _settled(context: click.Context, name: str, output: str, state: str, act: "Callable[[ConnectClient, str], Awaitable[object]]") -> None:

@@ -85,14 +85,14 @@ def _compile(declarations: Declarations, mapping: RowMapping) -> CompiledMapping
     )
 
 
-def read_change(source: CompiledSource, change: Row, epoch: int | None) -> list[Keyed | Sweep | DeadLetter]:
+def read_change(source: CompiledSource, change: Row, epoch: int | None, offset: int) -> list[Keyed | Sweep | DeadLetter]:
     """The claims of one decoded Debezium envelope, in an order that withdraws before it asserts at another key.
 
-    `epoch` is the record's x-epoch header. Never raises for bad data.
+    `epoch` is the record's x-epoch header, `offset` where it stands in its topic. Never raises for bad data.
     """
     try:
         operation = change["op"]
-        position = read_position(change["source"], epoch)
+        position = read_position(change["source"], epoch, offset)
         if operation == "t":
             return [_sweep(source, position)]
         if operation == "d":
@@ -109,15 +109,19 @@ def read_change(source: CompiledSource, change: Row, epoch: int | None) -> list[
     return read
 
 
-def read_position(origin: Row, epoch: int | None) -> Position:
-    """Position of a change from its `source` block and epoch header; raises Refused."""
+def read_position(origin: Row, epoch: int | None, offset: int) -> Position:
+    """Position of a change from its `source` block, its epoch header and its offset in the table's topic; raises Refused."""
     if epoch is None:
         raise Refused(Reason.INVALID_POSITION, "no x-epoch header: the connector must add it")
     # An incremental snapshot's READ is in stream order: Debezium itself drops the rows that the stream overtook.
-    phase = SNAPSHOT if origin.get("snapshot") not in (None, "false", "incremental") else STREAM
-    if origin.get("connector") == "mariadb":
-        return (epoch, phase, *_binlog_position(origin))
-    return (epoch, phase, *_wal_position(origin))
+    snapshot = origin.get("snapshot")
+    phase = SNAPSHOT if snapshot not in (None, "false", "incremental") else STREAM
+    place = _PLACES.get(origin.get("connector") or "postgresql")
+    if place is None:
+        raise Refused(Reason.INVALID_POSITION, f"source.connector is none of {', '.join(_PLACES)}")
+    major, minor, sub = place(origin)
+    # A transaction of MariaDB comes at one place: what orders its changes is the order in which they came.
+    return (epoch, phase, major, minor, offset if place is _binlog_position and phase == STREAM else sub)
 
 
 def _wal_position(origin: Row) -> tuple[int, int, int]:
@@ -131,18 +135,75 @@ def _wal_position(origin: Row) -> tuple[int, int, int]:
 
 
 def _binlog_position(origin: Row) -> tuple[int, int, int]:
-    """MariaDB: number of the binlog file, position of the event in it, row within the event.
+    """MariaDB, MySQL: number of the binlog file, position of the event in it; the offset in the topic is put behind it.
 
-    A transaction is written to the binlog when it commits, so these rise in commit order. The row matters: one statement that moves
-    primary keys along makes a delete and an insert of one key in one event. (Of a TRUNCATE the row means nothing: it is left over from the
-    event before.) Files are compared by number: after bin.999999 comes
-    bin.1000000. They belong to one server: another one (failover), or RESET MASTER, begins to count anew, and the GTID by which Debezium
-    finds its place there does not change that. So whoever lets another server take over raises the epoch.
+    A transaction is written to the binlog when it commits, so these rise in commit order. MariaDB 11.4 sends the events of a transaction
+    without their place, so that all have that of its first one, with rows counted anew in each: the row says nothing (seen: an INSERT and
+    two UPDATEs of one row, all at row 0 of one place). A table's topic has one partition, which the connector writes in the binlog's order.
+    Files are compared by number: after bin.999999 comes bin.1000000. They belong to one server: another one (failover), or RESET MASTER,
+    begins to count anew, and the GTID by which Debezium finds its place there does not change that. So whoever lets another server take
+    over raises the epoch.
     """
     try:
-        return int(str(origin["file"]).rpartition(".")[2]), int(origin["pos"]), int(origin["row"])
+        return int(str(origin["file"]).rpartition(".")[2]), int(origin["pos"]), 0
     except (KeyError, TypeError, ValueError):
-        raise Refused(Reason.INVALID_POSITION, "source.file, pos and row do not name a place in a binlog") from None
+        raise Refused(Reason.INVALID_POSITION, "source.file and pos do not name a place in a binlog") from None
+
+
+def _scn_position(origin: Row) -> tuple[int, int, int]:
+    """Oracle by LogMiner: SCN of the commit, SCN of the change, number of the change in its transaction.
+
+    LogMiner gives changes when their transaction commits. The SCN of the change alone goes back when a long transaction commits late;
+    `rs_id` is of one redo thread only and `ssn` is always 0. A READ has no commit: it stands at the snapshot's SCN.
+    """
+    try:
+        if origin.get("snapshot") not in (None, "false"):
+            return int(origin["commit_scn"] or origin["scn"]), int(origin["scn"]), int(origin["txSeq"] or 0)
+        return int(origin["commit_scn"]), int(origin["scn"]), int(origin["txSeq"])
+    except (KeyError, TypeError, ValueError):
+        raise Refused(Reason.INVALID_POSITION, "source.commit_scn, scn and txSeq are not those of a change read by LogMiner") from None
+
+
+_LONG_BITS = 63
+_LSN_BITS: Mapping[str, int] = {"sqlserver": 80, "db2": 94}
+"""SQL Server's LSN has 10 bytes. Db2's has 16, of which the first are 0: a greater one than this is refused, never cut off."""
+
+
+def _lsn_position(origin: Row) -> tuple[int, int, int]:
+    """SQL Server, Db2: LSN of the commit, LSN of the change, and SQL Server's number of the event at that change.
+
+    An LSN does not fit one long: the three are one number, cut into three of 63 bits, which orders as they do. (SQL Server's connector
+    reads the statements of a transaction in their order by default, this orders them by their LSN: of one row that is the same.)
+    """
+    bits = _LSN_BITS[origin["connector"]]
+    serial_bits = 3 * _LONG_BITS - 2 * bits
+    try:
+        commit, serial = _lsn(origin["commit_lsn"]), int(origin.get("event_serial_no") or 0)
+        # A READ was changed by nobody.
+        change = _lsn(origin["change_lsn"] or "00") if origin.get("snapshot") not in (None, "false") else _lsn(origin["change_lsn"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise Refused(Reason.INVALID_POSITION, "source.commit_lsn and change_lsn are not two LSNs") from None
+    if max(commit, change) >> bits or serial >> serial_bits:
+        raise Refused(Reason.INVALID_POSITION, f"source.commit_lsn or change_lsn has more than {bits} bits")
+    whole = (commit << bits | change) << serial_bits | serial
+    mask = (1 << _LONG_BITS) - 1
+    return whole >> 2 * _LONG_BITS, whole >> _LONG_BITS & mask, whole & mask
+
+
+def _lsn(text: str) -> int:
+    """Hexadecimal, with colons between the parts."""
+    return int.from_bytes(bytes.fromhex(text.replace(":", "")))
+
+
+_PLACES: Mapping[str, Callable[[Row], tuple[int, int, int]]] = {
+    "postgresql": _wal_position,
+    "mariadb": _binlog_position,
+    "mysql": _binlog_position,
+    "oracle": _scn_position,
+    "sqlserver": _lsn_position,
+    "db2": _lsn_position,
+}
+"""Where a change stands in its database's log, by connector."""
 
 
 def _ends_snapshot_of_table(origin: Row) -> bool:

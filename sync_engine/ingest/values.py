@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from datetime import time as wall_time
 from decimal import Decimal
 from unicodedata import normalize
 
@@ -55,7 +56,8 @@ def _code_reader(item: Item, codes: CodeTable) -> Read:
     def read(raw: object) -> Value:
         if raw is None:
             return None
-        text = normalize("NFC", str(raw).strip())
+        # A code in a column of truth values: SQL Server's bit, PostgreSQL's boolean.
+        text = normalize("NFC", str(int(raw) if isinstance(raw, bool) else raw).strip())
         if not text:
             return None
         if text not in table:
@@ -74,11 +76,15 @@ def _string(item: Item, raw: object) -> Value:
 
 
 def _date(item: Item, raw: object) -> Value:
-    # Debezium's io.debezium.time.Date is days since 1970-01-01; text columns hold ISO 8601 or the compact form.
+    # Debezium's io.debezium.time.Date is days since 1970-01-01; text columns hold ISO 8601 or the compact form. A date with a time of day
+    # (Oracle's DATE) must come as text (time.precision.mode = isostring): a number of milliseconds is no date of the calendar and refused.
     try:
         if isinstance(raw, int):
             return (_EPOCH_DAY + timedelta(days=raw)).isoformat()
-        return date.fromisoformat(str(raw).removesuffix("Z")).isoformat()
+        day, at, time = str(raw).removesuffix("Z").partition("T")
+        if at:
+            wall_time.fromisoformat(time)
+        return date.fromisoformat(day).isoformat()
     except (ValueError, OverflowError):
         raise _invalid(item) from None
 

@@ -7,7 +7,10 @@ from functools import cached_property
 from sync_engine.model.key_kind import ALWAYS, KEY_TYPES, PLAIN, Condition, KeyType, Kind
 
 ITEM_TYPES = ("string", "code", "date", "region", "integer", "boolean", "decimal")
-DATABASE_KINDS = ("postgresql", "mariadb")
+DATABASE_KINDS = ("postgresql", "mariadb", "mysql", "oracle", "sqlserver", "db2")
+"""What a department's database may be: its changes are read."""
+CONNECTOR_KINDS = ("postgresql", "mariadb", "mysql")
+"""Whose connector is ours to make. Of the others it is their owner's."""
 MAX_DIGITS = 38
 """Of a decimal that declares no precision, and the most that may be declared."""
 WEBHOOK, TOPIC, TABLE = "webhook", "topic", "table"

@@ -26,6 +26,7 @@ FAMILIES = (
     "cdc",
     "beat",
     "heartbeat",
+    "signal",
 )
 """Every topic family: each has a file in topics/ and a function here (beats are the cdc topics of heartbeat tables)."""
 
@@ -95,6 +96,11 @@ def cdc(department: Department, table: str) -> str:
     return f"{department.connector}.{table}"
 
 
+def signal(department: Department) -> str:
+    """Where the connectors of the department's node are told what to do. Keyed by connector; each takes what is its own."""
+    return f"{department.node}.signal"
+
+
 def heartbeat(department: Department) -> str:
     """Debezium's own heartbeat, with the connector's clock: it only moves the connector's offset while the database is quiet."""
     return f"{department.node}.heartbeat.{department.connector}"
@@ -105,5 +111,5 @@ def partition_of(key: bytes, partitions: int) -> int:
 
 
 def schema_history(department: Department) -> str:
-    """Where a MariaDB connector keeps what its tables looked like. It makes and reads this topic itself, and it alone."""
+    """Where a MariaDB or MySQL connector keeps what its tables looked like. It makes and reads this topic itself, and it alone."""
     return f"{department.node}.schema_history.{department.name}"

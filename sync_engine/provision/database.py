@@ -1,8 +1,8 @@
-"""What a department's PostgreSQL or MariaDB must be like to be captured without loss: questions with the answers that they must have.
+"""What a department's PostgreSQL, MariaDB or MySQL must be like to be captured without loss: questions and their answers.
 
 Asked by `sync-engine check --databases` as the connector's own user. The surprise: the replica identity is asked for, as with the default
-one a delete does not say whose record the row was. MariaDB's counterpart is the row image; what a session may set for itself there
-(`sql_log_bin`, `binlog_format`, `binlog_row_image`) no question can see: only its administrator should have that privilege.
+one a delete does not say whose record the row was. MariaDB's and MySQL's counterpart is the row image; what a session may set for itself
+there (`sql_log_bin`, `binlog_format`, `binlog_row_image`) no question can see: only its administrator should have that privilege.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from sync_engine.model.declaration import Department, Source, Title
+
+BINLOG_KINDS = ("mariadb", "mysql")
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,8 @@ def publication_ddl(department: Department) -> str:
 
 def heartbeat_ddl(department: Department) -> str:
     """Makes the heartbeat table: the only thing of ours in a department's database."""
-    if department.kind == "mariadb":
-        table = quoted(department.heartbeat_table, "mariadb")
+    if department.kind in BINLOG_KINDS:
+        table = quoted(department.heartbeat_table, department.kind)
         # A DATETIME would be captured as a number without a zone, a TIMESTAMP as a text in UTC.
         return f"CREATE TABLE IF NOT EXISTS {table} (id int PRIMARY KEY, beat_at timestamp(6) NOT NULL DEFAULT current_timestamp(6))"
     return f"CREATE TABLE IF NOT EXISTS {quoted(department.heartbeat_table)} (id integer PRIMARY KEY, beat_at timestamptz NOT NULL)"
@@ -114,9 +116,9 @@ def heartbeat_ddl(department: Department) -> str:
 def heartbeat_beat(department: Department) -> str:
     """Writes a beat with the database's own time."""
     # Declared table names hold letters, digits and `_` only.
-    if department.kind == "mariadb":
+    if department.kind in BINLOG_KINDS:
         return (
-            f"INSERT INTO {quoted(department.heartbeat_table, 'mariadb')} (id, beat_at) VALUES (1, sysdate(6)) "  # noqa: S608
+            f"INSERT INTO {quoted(department.heartbeat_table, department.kind)} (id, beat_at) VALUES (1, sysdate(6)) "  # noqa: S608
             "ON DUPLICATE KEY UPDATE beat_at = VALUES(beat_at)"
         )
     return (
@@ -127,8 +129,8 @@ def heartbeat_beat(department: Department) -> str:
 
 def check_queries(department: Department, publication_mode: str = "filtered") -> Iterator[DatabaseCheck]:
     """What must hold before the department is captured. In mode `disabled` PostgreSQL's publication must be there, too."""
-    if department.kind == "mariadb":
-        yield from _mariadb_queries(department)
+    if department.kind in BINLOG_KINDS:
+        yield from _binlog_queries(department)
         return
     yield DatabaseCheck(
         "wal_level",
@@ -209,15 +211,29 @@ def _named(table: str) -> dict[str, str | list[str]]:
 
 def quoted(table: str, kind: str = "postgresql") -> str:
     """schema.table as an SQL name that keeps its case."""
-    mark = "`" if kind == "mariadb" else '"'
+    mark = "`" if kind in BINLOG_KINDS else '"'
     return ".".join(f"{mark}{part}{mark}" for part in table.split("."))
 
 
-# --- MariaDB ---
+# --- MariaDB, MySQL ---
 
-_VARIABLE = "SELECT variable_value FROM information_schema.global_variables WHERE variable_name = %(name)s"
 
-_MARIADB_VARIABLES = (
+@dataclass(frozen=True)
+class _Dialect:
+    """What differs between the two."""
+
+    variables: str
+    """Where the server's settings are read."""
+    privilege: str
+    """What lets the connector ask where the binlog ends."""
+
+
+_DIALECTS: Mapping[str, _Dialect] = {
+    "mariadb": _Dialect("information_schema.global_variables", "BINLOG MONITOR"),
+    "mysql": _Dialect("performance_schema.global_variables", "REPLICATION CLIENT"),
+}
+
+_BINLOG_VARIABLES = (
     ("LOG_BIN", "ON", Title("以 log_bin 启动服务器", "start the server with log_bin")),
     (
         "BINLOG_FORMAT",
@@ -236,25 +252,25 @@ _MARIADB_VARIABLES = (
 
 _MYSELF = "concat(quote(substring_index(current_user(), '@', 1)), '@', quote(substring_index(current_user(), '@', -1)))"
 
-_MARIADB_ROLE = f"""
+_BINLOG_ROLE = f"""
     SELECT CASE WHEN count(*) = 3 THEN 'true' ELSE 'false' END FROM information_schema.user_privileges
-    WHERE grantee = {_MYSELF} AND privilege_type IN ('RELOAD', 'REPLICATION SLAVE', 'BINLOG MONITOR')"""  # noqa: S608
+    WHERE grantee = {_MYSELF} AND privilege_type IN ('RELOAD', 'REPLICATION SLAVE', %(privilege)s)"""  # noqa: S608
 
-_MARIADB_COLUMNS = """
+_BINLOG_COLUMNS = """
     SELECT coalesce(group_concat(column_name ORDER BY binary column_name SEPARATOR ','), '')
     FROM information_schema.columns WHERE table_schema = %(schema)s AND table_name = %(table)s"""
 
-_MARIADB_PRIMARY_KEY = """
+_BINLOG_PRIMARY_KEY = """
     SELECT coalesce(group_concat(column_name ORDER BY seq_in_index SEPARATOR ','), '')
     FROM information_schema.statistics WHERE table_schema = %(schema)s AND table_name = %(table)s AND index_name = 'PRIMARY'"""
 
-_MARIADB_DEFAULTS = """
+_BINLOG_DEFAULTS = """
     SELECT coalesce(group_concat(column_name ORDER BY binary column_name SEPARATOR ','), '')
     FROM information_schema.columns WHERE table_schema = %(schema)s AND table_name = %(table)s
     AND is_nullable = 'YES' AND column_default <> 'NULL' AND find_in_set(column_name, %(columns)s)"""
 
 # Granted on everything, on the database, or on the table.
-_MARIADB_PRIVILEGES = f"""
+_BINLOG_PRIVILEGES = f"""
     SELECT CASE WHEN count(DISTINCT privilege_type) = %(count)s THEN 'true' ELSE 'false' END FROM (
         SELECT grantee, privilege_type FROM information_schema.user_privileges
         UNION ALL
@@ -266,47 +282,49 @@ _MARIADB_PRIVILEGES = f"""
     WHERE grantee = {_MYSELF} AND find_in_set(privilege_type, %(privileges)s)"""  # noqa: S608
 
 
-def _mariadb_queries(department: Department) -> Iterator[DatabaseCheck]:
-    for name, expected, remedy in _MARIADB_VARIABLES:
-        yield DatabaseCheck(name.lower(), _VARIABLE, {"name": name}, expected, remedy)
-    grant = _granted("GRANT RELOAD, REPLICATION SLAVE, BINLOG MONITOR ON *.*")
-    yield DatabaseCheck("role", _MARIADB_ROLE, {}, "true", grant)
+def _binlog_queries(department: Department) -> Iterator[DatabaseCheck]:
+    kind, dialect = department.kind, _DIALECTS[department.kind]
+    for name, expected, remedy in _BINLOG_VARIABLES:
+        variable = f"SELECT variable_value FROM {dialect.variables} WHERE variable_name = %(name)s"  # noqa: S608
+        yield DatabaseCheck(name.lower(), variable, {"name": name}, expected, remedy)
+    grant = _granted(f"GRANT RELOAD, REPLICATION SLAVE, {dialect.privilege} ON *.*")
+    yield DatabaseCheck("role", _BINLOG_ROLE, {"privilege": dialect.privilege}, "true", grant)
     heartbeat = department.heartbeat_table
-    yield _mariadb_columns(heartbeat, {"id", "beat_at"}, _as_it_is(heartbeat_ddl(department)))
-    yield _mariadb_privileges(heartbeat, ["SELECT", "INSERT", "UPDATE"])
+    yield _binlog_columns(heartbeat, {"id", "beat_at"}, _as_it_is(heartbeat_ddl(department)))
+    yield _binlog_privileges(kind, heartbeat, ["SELECT", "INSERT", "UPDATE"])
     for source in department.sources:
-        yield _mariadb_columns(source.table, source.columns, _CORRECT_COLUMNS)
-        yield _mariadb_privileges(source.table, ["SELECT"])
-        yield _mariadb_defaults(source)
+        yield _binlog_columns(source.table, source.columns, _CORRECT_COLUMNS)
+        yield _binlog_privileges(kind, source.table, ["SELECT"])
+        yield _binlog_defaults(kind, source)
         yield DatabaseCheck(
             f"{source.table}: primary key",
-            _MARIADB_PRIMARY_KEY,
+            _BINLOG_PRIMARY_KEY,
             _named(source.table),
             ",".join(source.primary_key),
             _CORRECT_KEY,
         )
 
 
-def _mariadb_columns(table: str, columns: frozenset[str] | set[str], remedy: Title) -> DatabaseCheck:
-    return DatabaseCheck(f"{table}: columns", _MARIADB_COLUMNS, _named(table), ",".join(sorted(columns)), remedy)
+def _binlog_columns(table: str, columns: frozenset[str] | set[str], remedy: Title) -> DatabaseCheck:
+    return DatabaseCheck(f"{table}: columns", _BINLOG_COLUMNS, _named(table), ",".join(sorted(columns)), remedy)
 
 
-def _mariadb_defaults(source: Source) -> DatabaseCheck:
+def _binlog_defaults(kind: str, source: Source) -> DatabaseCheck:
     """Kafka Connect gives a column's default for a NULL in it (KAFKA-8713; the Apicurio converter has no setting for it): seen on MariaDB
     11.4 in snapshot and stream. So an item that the authority has emptied would get the default's value."""
     return DatabaseCheck(
         f"{source.table}: defaults",
-        _MARIADB_DEFAULTS,
+        _BINLOG_DEFAULTS,
         {**_named(source.table), "columns": ",".join(sorted(source.columns - source.ignored))},
         "",
         Title(
-            f"ALTER TABLE {quoted(source.table, 'mariadb')} ALTER … SET DEFAULT NULL, 或 NOT NULL: NULL 会被采集成默认值",
-            f"ALTER TABLE {quoted(source.table, 'mariadb')} ALTER … SET DEFAULT NULL, or NOT NULL: a NULL is captured as the default",
+            f"ALTER TABLE {quoted(source.table, kind)} ALTER … SET DEFAULT NULL, 或 NOT NULL: NULL 会被采集成默认值",
+            f"ALTER TABLE {quoted(source.table, kind)} ALTER … SET DEFAULT NULL, or NOT NULL: a NULL is captured as the default",
         ),
     )
 
 
-def _mariadb_privileges(table: str, privileges: list[str]) -> DatabaseCheck:
-    remedy = _granted(f"GRANT {', '.join(privileges)} ON {quoted(table, 'mariadb')}")
+def _binlog_privileges(kind: str, table: str, privileges: list[str]) -> DatabaseCheck:
+    remedy = _granted(f"GRANT {', '.join(privileges)} ON {quoted(table, kind)}")
     parameters = {**_named(table), "privileges": ",".join(privileges), "count": str(len(privileges))}
-    return DatabaseCheck(f"{table}: privileges", _MARIADB_PRIVILEGES, parameters, "true", remedy)
+    return DatabaseCheck(f"{table}: privileges", _BINLOG_PRIVILEGES, parameters, "true", remedy)

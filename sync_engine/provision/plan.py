@@ -4,14 +4,14 @@ Nothing is ever deleted: what is there and not declared is another's, or a perso
 unreadable or let a source's older rows win is refused, with the reason.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
 from avro.schema import parse
 
-from sync_engine.model.declaration import Title
+from sync_engine.model.declaration import CONNECTOR_KINDS, Title
 from sync_engine.provision.topics import Topic
 
 TOPIC, SCHEMA, CONNECTOR = "topic", "schema", "connector"
@@ -86,6 +86,14 @@ def plan_connectors(wanted: Mapping[str, Mapping[str, str]], actual: Mapping[str
         else:
             effect = Title(f"重启 {there.tasks} 个任务", f"restarts {there.tasks} task(s)")
             yield Action(CONNECTOR, name, CHANGE, changed, effect)
+
+
+def plan_foreign_connectors(wanted: Mapping[str, str], actual: Collection[str]) -> Iterator[Action]:
+    """Of the departments whose connector is not ours to make, those that have none. `wanted`: kind of database by connector."""
+    for name, kind in sorted(wanted.items()):
+        if name not in actual:
+            effect = Title(f"{kind} 的连接器由库方自建", f"a connector for {kind} is not made by us: README, other databases")
+            yield Action(CONNECTOR, name, REFUSED, (f"kind {kind}; we make those of {', '.join(CONNECTOR_KINDS)}",), effect)
 
 
 def _epoch(config: Mapping[str, str]) -> int:

@@ -68,6 +68,10 @@ def _heartbeats(declarations: Declarations, node: str) -> Iterator[str]:
         yield names.heartbeat(department)
 
 
+def _signals(declarations: Declarations, node: str) -> Iterator[str]:
+    yield from {names.signal(department): None for department in declarations.departments_of(node)}
+
+
 NAMES_OF: Mapping[str, NamesOf] = {
     "claim": _per_entity(names.claim),
     "state": _per_entity(names.state),
@@ -86,6 +90,7 @@ NAMES_OF: Mapping[str, NamesOf] = {
     "cdc": _cdc,
     "beat": _beats,
     "heartbeat": _heartbeats,
+    "signal": _signals,
 }
 
 

@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterable, Sequence
 
-from sync_engine.model.declaration import Declarations, Department
+from sync_engine.model.declaration import CONNECTOR_KINDS, Declarations, Department
 from sync_engine.provision.connector import Capture, Database, connector_config
 from sync_engine.provision.plan import (
     CAPTURE_ANEW,
@@ -21,6 +21,7 @@ from sync_engine.provision.plan import (
     ActualConnector,
     ActualTopic,
     plan_connectors,
+    plan_foreign_connectors,
     plan_schemas,
     plan_topics,
 )
@@ -78,11 +79,13 @@ async def apply_connectors(declarations: Declarations, settings: Settings, depar
 
 
 def config_of(declarations: Declarations, settings: Settings, department: Department) -> dict[str, str]:
-    """The connector configuration of a department in this installation."""
+    """The connector configuration of a department in this installation. Raises ValueError where it is not ours to make."""
     found = settings.databases[department.settings]
     password = found.connect_password or ""
     database = Database(found.host, found.port, found.dbname, found.user, password)
-    capture = Capture(str(settings.registry.native_url), settings.kafka.replication, bootstrap=settings.kafka.bootstrap)
+    kafka = settings.kafka
+    open_to_all = "security.protocol" not in kafka.options
+    capture = Capture(str(settings.registry.native_url), kafka.replication, kafka.bootstrap, signals=open_to_all)
     return connector_config(declarations, department, database, capture)
 
 
@@ -94,17 +97,20 @@ class Provisioner:
         self._topics = {topic.name: topic for topic in _topics(declarations, settings, nodes)}
         self._schemas = {name: json.dumps(schema, ensure_ascii=False) for name, schema in all_schemas(declarations).items()}
         departments = [department for node in nodes for department in declarations.departments_of(node)]
-        self._connectors = {each.connector: config_of(declarations, settings, each) for each in departments}
+        self._connectors = {each.connector: config_of(declarations, settings, each) for each in departments if each.kind in CONNECTOR_KINDS}
+        self._foreign = {each.connector: each.kind for each in departments if each.kind not in CONNECTOR_KINDS}
 
     def plan(self) -> tuple[Action, ...]:
         """All that differs, in the order in which it is to be done."""
         bootstrap, client = self._settings.kafka.bootstrap, self._settings.kafka.client
         there = describe_topics(bootstrap, self._topics, client=client)
         topics = {name: ActualTopic(partitions, config) for name, (partitions, config) in there.items()}
+        connectors = asyncio.run(self._actual_connectors())
         return (
             *plan_topics([*self._topics.values()], topics),
             *plan_schemas(self._schemas, self._actual_schemas()),
-            *plan_connectors(self._connectors, asyncio.run(self._actual_connectors())),
+            *plan_connectors(self._connectors, connectors),
+            *plan_foreign_connectors(self._foreign, connectors),
         )
 
     def apply(self, actions: Sequence[Action], say: Callable[[Action], None]) -> None:
@@ -137,7 +143,7 @@ class Provisioner:
         return {
             name: ActualConnector(entry.info.config, len(entry.info.tasks))
             for name, entry in found.items()
-            if name in self._connectors and entry.info is not None
+            if name in {*self._connectors, *self._foreign} and entry.info is not None
         }
 
     async def _apply_connectors(self, actions: Sequence[Action], say: Callable[[Action], None]) -> None:

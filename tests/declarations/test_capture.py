@@ -14,14 +14,17 @@ import psycopg
 import pytest
 
 from sync_engine import declared
+from sync_engine.ingest.capture import read_position
 from sync_engine.model import names
 from sync_engine.model.avro import decoder
+from sync_engine.model.claim import STREAM
 from sync_engine.provision.connector import Capture, Database, connector_config
 from sync_engine.provision.database import capture_name, check_queries, heartbeat_ddl, publication_ddl, quoted
 from sync_engine.provision.topics import topics_of
 from sync_engine.runtime.connect import ConnectClient
 from sync_engine.runtime.localstack import LocalStack
 from sync_engine.runtime.registry import SchemaRegistry
+from sync_engine.runtime.signals import ask_for_snapshot
 from sync_engine.runtime.topics import create_topics
 
 DECLARATIONS = declared.read()
@@ -44,7 +47,8 @@ def department(stack: LocalStack) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(dsn, autocommit=True) as owner:
         owner.execute("CREATE SCHEMA hj")
         owner.execute(
-            f"CREATE TABLE {TABLE} (rybh text PRIMARY KEY, gmsfhm text, xm text, xb text, csrq date, mz text, swbz text DEFAULT '0',"
+            f"CREATE TABLE {TABLE} (rybh text PRIMARY KEY, gmsfhm text, xm text, xb text, csrq date, mz text, hyzk text,"
+            " swbz text DEFAULT '0',"
             " hjqh text, hjdz text, qrrq date, lxdh text, djsj timestamp)"
         )
         owner.execute(heartbeat_ddl(DEPARTMENT))
@@ -156,9 +160,11 @@ async def _capture(stack: LocalStack, department: psycopg.Connection[Any]) -> No
     secrets = stack.home / "secrets"
     (secrets / "capture.properties").write_text("password=unused\n")
     database = Database(str(parts.hostname), parts.port or 0, DBNAME, "capture_test", f"${{file:{secrets}/capture.properties:password}}")
-    config = connector_config(DECLARATIONS, DEPARTMENT, database, Capture(stack.endpoints.registry_native, -1, publication_mode="disabled"))
+    capture = Capture(stack.endpoints.registry_native, -1, stack.endpoints.kafka, publication_mode="disabled")
+    config = connector_config(DECLARATIONS, DEPARTMENT, database, capture)
     tables = (SOURCE.table, DEPARTMENT.heartbeat_table)
     create_topics(stack.endpoints.kafka, [(names.cdc(DEPARTMENT, table), DECLARATIONS.topics["cdc"].partitions, {}) for table in tables])
+    create_topics(stack.endpoints.kafka, [(names.signal(DEPARTMENT), 1, {})])
     department.execute(f"INSERT INTO {TABLE} (rybh, gmsfhm, csrq, swbz) VALUES ('r1', 'k1', '1990-03-07', NULL)")
     reader = Reader(stack)
     async with ConnectClient(stack.endpoints.connect) as connect:
@@ -167,6 +173,7 @@ async def _capture(stack: LocalStack, department: psycopg.Connection[Any]) -> No
         try:
             await connect.settle(DEPARTMENT.connector, "RUNNING")
             _snapshot_and_stream(reader, department)
+            _read_again_by_signal(stack, reader, department)
             await _slot_made_again(connect, department)
         finally:
             reader.close()
@@ -197,6 +204,31 @@ def _snapshot_and_stream(reader: Reader, department: psycopg.Connection[Any]) ->
     streamed = [beat for beat in reader.beats if beat["op"] != "r"]
     assert streamed, "beats come while nothing else happens"
     assert all(beat["after"]["beat_at"].endswith("Z") for beat in streamed)
+
+
+def _read_again_by_signal(stack: LocalStack, reader: Reader, department: psycopg.Connection[Any]) -> None:
+    """Every row comes again in stream order, while others change: none is older than what came before it."""
+    department.execute(f"INSERT INTO {TABLE} (rybh, gmsfhm, xm) SELECT 's' || n, 'k', '0' FROM generate_series(1, 3000) AS n")
+    before = reader.changes(3000)
+    (last,) = before[-1:]
+    ask_for_snapshot(stack.endpoints.kafka, DEPARTMENT, [SOURCE.table])
+    for turn in range(1, 21):
+        department.execute(f"UPDATE {TABLE} SET xm = %s WHERE rybh IN ('s1', 's1500', 's2999')", (str(turn),))
+        time.sleep(0.05)
+    changes = [change for change, _ in reader.changes(3001 + 60, within_seconds=12)]
+
+    reads = [change for change in changes if change["op"] == "r"]
+    assert {"r2", *(f"s{n}" for n in range(1, 3001))} >= {read["after"]["rybh"] for read in reads}
+    overtaken = {"s1", "s1500", "s2999"}
+    assert {read["after"]["rybh"] for read in reads} >= {"r2", *(f"s{n}" for n in range(1, 3001))} - overtaken
+    assert {read["source"]["snapshot"] for read in reads} == {"incremental"}
+    positions = [read_position(change["source"], 3, 0) for change in (last[0], *changes)]
+    assert {position[1] for position in positions} == {STREAM}
+    assert positions == sorted(positions), "a READ never stands behind what came before it"
+    newest: dict[str, dict[str, Any]] = {}
+    for change in changes:
+        newest[change["after"]["rybh"]] = change["after"]
+    assert {newest[row]["xm"] for row in overtaken} == {"20"}, "a READ that was overtaken is dropped"
 
 
 async def _slot_made_again(connect: ConnectClient, department: psycopg.Connection[Any]) -> None:

@@ -27,6 +27,7 @@ def test_the_topics_of_a_county() -> None:
         "jinan.dead",
         "jinan.receipt",
         "jinan.control",
+        "jinan.signal",
         "jinan.cdc.public_security.hj.t_czrk",
         "jinan.cdc.public_security.hj.sync_heartbeat",
         "jinan.heartbeat.jinan.cdc.public_security",

@@ -5,11 +5,14 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from sync_engine.ingest.capture import read_position
 from sync_engine.model import names
+from sync_engine.model.claim import STREAM
 from sync_engine.provision.plan import EPOCH
 from sync_engine.runtime.connect import ConnectClient
 from sync_engine.runtime.topics import alter_topics
@@ -118,3 +121,30 @@ def test_a_paused_source_is_dark_and_goes_on_where_it_stood(network: Network, de
     assert told(network, declared, "source", "resume", INSURANCE).returncode == 0
 
     assert_all_hold_what_is_owed(network)
+
+
+def test_a_source_that_is_read_again_by_signal_changes_nothing(network: Network, declared: Path) -> None:
+    """Every row comes again in stream order; golden and its versions stand as they are."""
+    table = "hj.t_czrk"
+    assert_all_hold_what_is_owed(network)
+    captured = network.reader(names.cdc(network.declarations.departments[POLICE], table)).skip()
+    before = dict(network.golden("jinan"))
+    ((rows,),) = network.fetch(POLICE, "SELECT count(*) FROM hj.t_czrk")
+
+    refused = told(network, declared, "source", "snapshot", POLICE, "--tables", f"{table},hj.nothing")
+    assert (refused.returncode, "hj.nothing" in refused.stderr) == (2, True)
+    asked = told(network, declared, "source", "snapshot", POLICE)
+    assert asked.returncode == 0, asked.stderr
+
+    reads: list[dict[str, Any]] = []
+
+    def all_came() -> bool:
+        changes = [network.codec.decode(record.value)[1] for record in captured.more() if record.value is not None]
+        reads.extend(change for change in changes if change["op"] == "r")
+        return len(reads) >= rows
+
+    network.wait("every row came again", all_came, 60)
+    assert len({read["after"]["rybh"] for read in reads}) == rows
+    assert {read_position(read["source"], 1, 0)[1] for read in reads} == {STREAM}
+    assert_all_hold_what_is_owed(network)
+    assert network.golden("jinan") == before, "no value and no version moved"
