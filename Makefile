@@ -15,7 +15,7 @@ $(READY): pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev]'
 	@touch $(READY)
 
-demo: $(READY) ## The real servers, three nodes and a receiver; one change goes all the way; Ctrl-C ends everything
+demo: $(READY) ## The real servers, six nodes and their subscribers; one change goes all the way; Ctrl-C ends everything
 	@$(BIN)/sync-engine demo
 
 test: $(READY) ## All tests, on the real stack (budgets: docs/testing.md)

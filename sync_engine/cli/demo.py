@@ -73,9 +73,9 @@ def heal(context: click.Context, output: str) -> None:
 def people_(count: int, output: str) -> None:
     """Identification numbers of the demo's synthetic people, to ask for with `record`."""
     from sync_engine.runtime.demo.people import people
-    from sync_engine.runtime.demo.show import PEOPLE
+    from sync_engine.runtime.demo.show import OF_JINAN
 
-    numbers = [person.id_number for person in people(PEOPLE)[:count]]
+    numbers = [person.id_number for person in people(OF_JINAN)[:count]]
     show(output, numbers, lambda: click.echo("\n".join(numbers)))
 
 

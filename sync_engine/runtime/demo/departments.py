@@ -49,16 +49,16 @@ class _Clerk:
     """What both kinds share."""
 
     def __init__(self, connection: Any) -> None:
-        self._connection = connection
+        self.raw = connection
 
     def commit(self) -> None:
-        self._connection.commit()
+        self.raw.commit()
 
     def rollback(self) -> None:
-        self._connection.rollback()
+        self.raw.rollback()
 
     def close(self) -> None:
-        self._connection.close()
+        self.raw.close()
 
     def __enter__(self) -> Self:
         return self
@@ -75,35 +75,30 @@ class _Clerk:
 
 class PostgresClerk(_Clerk):
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> Cursor:
-        found: Cursor = self._connection.execute(statement, parameters or None)
+        found: Cursor = self.raw.execute(statement, parameters or None)
         return found
 
     def many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-        with self._connection.cursor() as cursor:
+        with self.raw.cursor() as cursor:
             cursor.executemany(statement, rows)
 
     def rows(self, statement: str) -> list[dict[str, Any]]:
-        with self._connection.cursor(row_factory=dict_row) as cursor:
+        with self.raw.cursor(row_factory=dict_row) as cursor:
             return list(cursor.execute(statement).fetchall())
-
-    @property
-    def raw(self) -> "psycopg.Connection[Any]":
-        connection: psycopg.Connection[Any] = self._connection
-        return connection
 
 
 class MariaClerk(_Clerk):
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> Cursor:
-        cursor = self._connection.cursor()
+        cursor = self.raw.cursor()
         cursor.execute(statement, tuple(parameters) or None)
         return cursor  # type: ignore[no-any-return]
 
     def many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-        with self._connection.cursor() as cursor:
+        with self.raw.cursor() as cursor:
             cursor.executemany(statement, rows)
 
     def rows(self, statement: str) -> list[dict[str, Any]]:
-        with self._connection.cursor(pymysql.cursors.DictCursor) as cursor:
+        with self.raw.cursor(pymysql.cursors.DictCursor) as cursor:
             cursor.execute(statement)
             return list(cursor.fetchall())
 
@@ -126,8 +121,15 @@ class Departments:
 
     def connect(self, department: str) -> Connection:
         """A connection to a department's database, as its own clerk."""
+        return self._clerk(department)
+
+    def _clerk(self, department: str) -> "PostgresClerk | MariaClerk":
         declared = self._declarations.departments[department]
         return self._maria() if declared.kind == MARIADB else self._pg(database_of(declared))
+
+    def driver(self, department: str) -> Any:
+        """The same as psycopg or pymysql give it."""
+        return self._clerk(department).raw
 
     def make(self, password_file: Path) -> bool:
         """Create what does not exist; write the capture role's password where Connect reads it. Returns whether anything was made.

@@ -22,9 +22,10 @@ import httpx2
 from sync_engine import declared, settings
 from sync_engine.fault import Message
 from sync_engine.model.declaration import Declarations
+from sync_engine.runtime.demo.bulk import load
 from sync_engine.runtime.demo.departments import Departments
 from sync_engine.runtime.demo.installation import settings_text
-from sync_engine.runtime.demo.people import people
+from sync_engine.runtime.demo.world import world
 from sync_engine.runtime.localstack import Endpoints, LocalStack
 from sync_engine.runtime.localstack.process import Child
 from sync_engine.runtime.provisioning import apply_connectors, apply_schemas, apply_topics
@@ -32,7 +33,8 @@ from sync_engine.runtime.reads import address_file
 from sync_engine.runtime.receiver import Receiver
 from sync_engine.settings import Settings
 
-PEOPLE = 200
+PEOPLE, OF_JINAN = 250, 200
+"""Of the whole sample network, and of 金安区 alone."""
 FIRST_PUSH_SECONDS = 120.0
 Say = Callable[[str], None]
 """Gets a Message, so that it may be said in the reader's language, or a text of the servers' as it is."""
@@ -88,7 +90,7 @@ class Demo:
         password_file = self.home / "stack" / "secrets" / "capture.properties"
         self._departments = Departments(endpoints.postgres, endpoints.mariadb, self._declarations)
         if self._departments.make(password_file):
-            self._departments.fill(people(PEOPLE))
+            load(world(PEOPLE), self._departments.driver)
             self._mark(Message("departments have {people} synthetic people", people=PEOPLE))
         file = self.home / "settings.toml"
         secret_file = self.home / "webhook.secret"
@@ -164,7 +166,7 @@ class Demo:
     def change(self) -> str:
         """Change one resident's address by SQL; returns the id number."""
         assert self._departments is not None
-        number, street = secrets.randbelow(PEOPLE) + 1, secrets.randbelow(900) + 1
+        number, street = secrets.randbelow(OF_JINAN) + 1, secrets.randbelow(900) + 1
         with self._departments.connect("jinan/public_security") as database:
             row = database.execute(
                 "UPDATE hj.t_czrk SET hjdz = %s, mz = CASE mz WHEN '汉族' THEN '回族' ELSE '汉族' END, qrrq = current_date WHERE rybh = %s"
