@@ -1,1 +1,1 @@
-"""The whole engine on real servers: departments' databases in, three nodes, a subscriber out; and the world breaking meanwhile."""
+"""The whole engine on real servers: departments' databases in, six nodes, subscribers out; and the world breaking meanwhile."""

@@ -1,4 +1,4 @@
-"""The sample network for tests: databases, topics, connectors, three nodes as processes, one subscriber; asked and broken as users do.
+"""The sample network for tests: databases, topics, connectors, six nodes as processes, subscribers; asked and broken as users do.
 
 Everything goes through the doors that operations have: SQL, `sync-engine run`, the workers' addresses, Kafka, signals. A node that leaves
 by itself is started again, as a supervisor does; one that a test has stopped is not.

@@ -1,1 +1,1 @@
-"""The demo: the real servers, three nodes, one receiver, and departments with synthetic people, in one command."""
+"""The demo: the real servers, six nodes, their subscribers, and departments with a synthetic world, in one command."""
