@@ -62,9 +62,7 @@ class Network:
         self._logged: dict[str, int] = {}
         self._golden: dict[str, dict[Key, Golden]] = {node: {} for node in self.declarations.nodes}
         self._readers = {
-            (node, entity): self.reader(names.golden(node, entity))
-            for node in self.declarations.nodes
-            for entity in self.declarations.entities
+            node: self.reader(*(names.golden(node, entity) for entity in self.declarations.entities)) for node in self.declarations.nodes
         }
         self.codec = AvroCodec(SchemaRegistry(stack.endpoints.registry), all_schemas(self.declarations))
 
@@ -247,21 +245,20 @@ class Network:
 
     # --- what stands in the logs ---
 
-    def reader(self, topic: str) -> TopicReader:
-        return TopicReader(self.stack.endpoints.kafka, topic)
+    def reader(self, *topics: str) -> TopicReader:
+        return TopicReader(self.stack.endpoints.kafka, topics)
 
     def golden(self, node: str) -> dict[Key, Golden]:
         """The newest golden record of every key."""
         held = self._golden[node]
-        for entity in self.declarations.entities:
-            for record in self._readers[node, entity].more():
-                assert record.key
-                assert record.value, "a golden record is never nulled"
-                key = (entity, record.key.decode())
-                golden = golden_of_datum(*key, self.codec.decode(record.value)[1])
-                before = held.get(key)
-                assert before is None or golden.version > before.version, f"{node}: version {golden.version} after {before.version}"
-                held[key] = golden
+        for record in self._readers[node].more():
+            assert record.key
+            assert record.value, "a golden record is never nulled"
+            key = (record.topic.rpartition(".")[2], record.key.decode())
+            golden = golden_of_datum(*key, self.codec.decode(record.value)[1])
+            before = held.get(key)
+            assert before is None or golden.version > before.version, f"{node}: version {golden.version} after {before.version}"
+            held[key] = golden
         return held
 
 

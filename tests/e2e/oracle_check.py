@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from sync_engine.model.declaration import TABLE, TOPIC, Subscriber
 from sync_engine.model.golden import Golden
 from sync_engine.runtime.table_target import DRIVERS
+from tests.e2e.journal import Key
 from tests.e2e.network import PROVINCE, Network
-from tests.oracle.claims import digest
+from tests.oracle.claims import Content, digest
 
 REGION_OF_THE_PLATFORM = "34"
 
@@ -19,14 +20,19 @@ REGION_OF_THE_PLATFORM = "34"
 def assert_all_hold_what_is_owed(network: Network, within_seconds: float = 60.0) -> None:
     """Wait until all that was committed has passed everywhere; then compare every record of every node with the oracle's, by digest."""
     network.catch_up(within_seconds)
+    golden = {node: network.golden(node) for node in network.nodes}
+    owed = network.journal.owed()
     for node in network.nodes:
-        assert_holds_what_is_owed(network, node)
-    _assert_the_platform_has_the_newest(network)
-    assert_targets_have_the_newest(network)
+        _assert_holds(node, owed[node], golden[node])
+    _assert_the_platform_has_the_newest(network, golden[PROVINCE])
+    _assert_targets_have_the_newest(network, golden)
 
 
 def assert_holds_what_is_owed(network: Network, node: str) -> None:
-    owed, golden = network.journal.owed()[node], network.golden(node)
+    _assert_holds(node, network.journal.owed()[node], network.golden(node))
+
+
+def _assert_holds(node: str, owed: Mapping[Key, Content], golden: Mapping[Key, Golden]) -> None:
     missing, unowed = owed.keys() - golden.keys(), golden.keys() - owed.keys()
     assert not missing, f"{node} lacks {len(missing)} records, such as {sorted(missing)[:3]}"
     assert not unowed, f"{node} holds {len(unowed)} records that nobody owes it, such as {sorted(unowed)[:3]}"
@@ -35,9 +41,9 @@ def assert_holds_what_is_owed(network: Network, node: str) -> None:
     assert not wrong, f"{node}: {len(wrong)} of {len(owed)} records differ{''.join(shown)}"
 
 
-def _assert_the_platform_has_the_newest(network: Network) -> None:
+def _assert_the_platform_has_the_newest(network: Network, of_province: Mapping[Key, Golden]) -> None:
     receiver = network.subscriber.receiver
-    golden = {key: record for key, record in network.golden(PROVINCE).items() if key[0] == "natural_person"}
+    golden = {key: record for key, record in of_province.items() if key[0] == "natural_person"}
     newest = {key: record.version for key, record in golden.items() if _owed_from(record)}
     unowed = sorted(receiver.versions.keys() - newest.keys())
     assert not unowed, f"the platform was sent {len(unowed)} records that are none of its own, such as {unowed[:3]}"
@@ -62,14 +68,12 @@ def _owed_from(golden: Golden, area: str = REGION_OF_THE_PLATFORM) -> int:
 # --- the targets that are no webhooks ---
 
 
-def assert_targets_have_the_newest(network: Network) -> None:
+def _assert_targets_have_the_newest(network: Network, golden: Mapping[str, Mapping[Key, Golden]]) -> None:
     """A topic's last word and a table's row of every record are those of the golden record, in the values that were asked for."""
     for subscriber in network.declarations.subscribers.values():
         if subscriber.kind in (TABLE, TOPIC):
             held = _rows(network, subscriber) if subscriber.kind == TABLE else _last_words(network, subscriber)
-            _assert_target(
-                subscriber, {key[1]: one for key, one in network.golden(subscriber.node).items() if key[0] == subscriber.entity}, held
-            )
+            _assert_target(subscriber, {key[1]: one for key, one in golden[subscriber.node].items() if key[0] == subscriber.entity}, held)
 
 
 def _assert_target(subscriber: Subscriber, golden: Mapping[str, Golden], held: Mapping[str, tuple[int, dict[str, str | None]]]) -> None:

@@ -30,8 +30,8 @@ class BadInput:
         self.network = network
         self.words: list[str] = []
         self.topic = names.cdc(network.declarations.departments[POLICE], "hj.t_czrk")
-        self.dead = TopicReader(network.stack.endpoints.kafka, names.dead(COUNTY)).skip()
-        self.captured = TopicReader(network.stack.endpoints.kafka, self.topic).skip()
+        self.dead = network.reader(names.dead(COUNTY)).skip()
+        self.captured = network.reader(self.topic).skip()
         self.kept: list[Letter] = []
         self.came: dict[int, Record] = {}
 

@@ -12,11 +12,11 @@ PATIENCE_SECONDS = 20.0
 
 @dataclass
 class TopicReader:
-    """`more` gives what was committed since the last call, from the topic's beginning on. Holds no connection in between."""
+    """`more` gives what was committed since the last call, from the topics' beginning on. Holds no connection in between."""
 
     bootstrap: str
-    topic: str
-    _next: dict[int, int] = field(default_factory=dict)
+    topics: tuple[str, ...]
+    _next: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def skip(self) -> "TopicReader":
         """Go to the present end."""
@@ -41,21 +41,22 @@ class TopicReader:
             consumer.close()
 
     def _read(self, consumer: ck.Consumer) -> list[Record]:
-        partitions = consumer.list_topics(self.topic, timeout=PATIENCE_SECONDS).topics[self.topic].partitions
-        consumer.assign([ck.TopicPartition(self.topic, number, self._next.get(number, ck.OFFSET_BEGINNING)) for number in partitions])
-        open_partitions = set(partitions)
+        known = consumer.list_topics(timeout=PATIENCE_SECONDS).topics
+        open_partitions = {(topic, number) for topic in self.topics for number in known[topic].partitions}
+        consumer.assign([ck.TopicPartition(*place, self._next.get(place, ck.OFFSET_BEGINNING)) for place in open_partitions])
         records: list[Record] = []
         deadline = time.monotonic() + PATIENCE_SECONDS
         while open_partitions:
-            assert time.monotonic() < deadline, f"{self.topic}: no end within {PATIENCE_SECONDS:g} s"
+            assert time.monotonic() < deadline, f"{self.topics}: no end within {PATIENCE_SECONDS:g} s"
             for message in consumer.consume(5_000, 0.05):
+                place = (message.topic(), message.partition())
                 if message.error() is None:
                     records.append(_record(message))
                     # Also behind an end that was reported before, while another partition is still read: it must not come again.
-                    self._next[message.partition()] = message.offset() + 1
+                    self._next[place] = message.offset() + 1
                 elif message.error().code() == ck.KafkaError._PARTITION_EOF:
-                    open_partitions.discard(message.partition())
-                    self._next[message.partition()] = message.offset()
+                    open_partitions.discard(place)
+                    self._next[place] = message.offset()
         return records
 
 
