@@ -10,6 +10,7 @@ from sync_engine.ingest.capture import UNAVAILABLE as READ_AS_UNAVAILABLE
 from sync_engine.ingest.stage import EPOCH_HEADER as READ_HEADER
 from sync_engine.model import names
 from sync_engine.model.declaration import Department
+from sync_engine.observe.lag import DARK_AFTER_MS
 from sync_engine.provision.connector import EPOCH_HEADER, UNAVAILABLE, Capture, Database, connector_config
 from sync_engine.provision.database import capture_name, captured_tables, check_queries, publication_ddl
 from sync_engine.provision.plan import REFUSED, plan_foreign_connectors
@@ -133,6 +134,13 @@ BINLOG_KINDS = ("mariadb", "mysql")
 
 def of_kind(kind: str) -> dict[str, str]:
     return config(replace(DEPARTMENT, kind=kind))
+
+
+def test_a_quiet_binlog_gives_a_beat_well_before_its_source_would_be_dark() -> None:
+    for kind in BINLOG_KINDS:
+        sign_of_life_ms = 0.8 * int(of_kind(kind)["connect.keep.alive.interval.ms"])
+
+        assert int(of_kind(kind)["heartbeat.interval.ms"]) < sign_of_life_ms < DARK_AFTER_MS / 3
 
 
 def test_mariadb_and_mysql_differ_in_the_plugin_and_tls_only() -> None:
