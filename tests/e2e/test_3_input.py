@@ -15,7 +15,6 @@ from sync_engine.model import names
 from sync_engine.model.record import Record
 from tests.e2e.network import COUNTY, POLICE, Network, more_people
 from tests.e2e.oracle_check import assert_all_hold_what_is_owed
-from tests.e2e.topics import TopicReader
 
 pytestmark = pytest.mark.stack
 
