@@ -25,9 +25,11 @@ from sync_engine.model import names
 from sync_engine.model.avro import golden_of_datum
 from sync_engine.model.declaration import Declarations
 from sync_engine.model.golden import Golden
+from sync_engine.runtime.demo.bulk import load
 from sync_engine.runtime.demo.departments import Connection, Departments
 from sync_engine.runtime.demo.installation import settings_text
-from sync_engine.runtime.demo.people import Person, people
+from sync_engine.runtime.demo.people import REGION, Person, people
+from sync_engine.runtime.demo.rows import Rows
 from sync_engine.runtime.localstack import LocalStack
 from sync_engine.runtime.localstack.process import Child
 from sync_engine.runtime.provisioning import apply_connectors, apply_schemas, apply_topics
@@ -72,7 +74,7 @@ class Network:
         """Up to connectors and nodes that run; the first load is then on its way."""
         password_file = self.stack.home / "secrets" / "capture.properties"
         self.departments.make(password_file)
-        self.departments.fill(people(PEOPLE))
+        self._fill(people(PEOPLE))
         self.note()
         self.subscriber.start()
         self.settings_file = self.home / "settings.toml"
@@ -138,6 +140,28 @@ class Network:
     def fetch(self, department: str, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self.departments.connect(department) as connection:
             return list(connection.execute(statement, parameters).fetchall())
+
+    def _fill(self, known: Sequence[Person]) -> None:
+        """The people as three departments know them; they agree. The other tables are empty: their tests write what they need."""
+        residents, insured, graduates = [], [], []
+        for one in known:
+            residents.append(
+                (one.number, one.id_number, one.name, one.sex, one.birth_date, "汉族", REGION, one.address, one.moved_in_on, one.mobile)
+            )
+            if one.number % 4:
+                insured.append(
+                    (one.number, one.id_number, one.name, one.sex, one.birth_date, one.mobile, one.employer, "1", one.insured_since)
+                )
+            if one.number % 3 == 0:
+                graduates.append(
+                    (f"AH{one.number:08d}", one.id_number, "BACHELOR", one.birth_date.replace(year=one.birth_date.year + 22, day=1))
+                )
+        self._insert(POLICE, "hj.t_czrk", "rybh gmsfhm xm xb csrq mz hjqh hjdz qrrq lxdh", residents)
+        self._insert(INSURANCE, "si.ac01", "aac001 aac002 aac003 aac004 aac006 aae005 aab004 aac008 aac049", insured)
+        self._insert(SCHOOLS, "edu.graduate", "certificate_no id_card level graduated_on", graduates)
+
+    def _insert(self, department: str, table: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
+        load([Rows(department, table, tuple(columns.split()), [tuple(row) for row in rows])], self.departments.driver)
 
     def note(self, *departments: str) -> None:
         """Let the journal look at these departments' tables, or at all."""

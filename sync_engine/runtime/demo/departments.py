@@ -6,7 +6,7 @@ departments' schemas are in one server, so their names differ.
 """
 
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -18,7 +18,6 @@ from psycopg.rows import dict_row
 
 from sync_engine.model.declaration import Declarations, Department
 from sync_engine.provision.database import heartbeat_beat, heartbeat_ddl, publication_ddl, quoted
-from sync_engine.runtime.demo.people import REGION, Person
 
 ROLE, WRITER = "capture", "writer"
 TABLES = Path(__file__).parent / "tables"
@@ -229,34 +228,6 @@ class Departments:
     def _maria(self) -> MariaClerk:
         url = self._mariadb
         return MariaClerk(pymysql.connect(host=url.host, port=url.port or 3306, user=url.username or "root", charset="utf8mb4"))
-
-    # --- rows ---
-
-    def fill(self, people: Iterable[Person]) -> None:
-        """The people as each department knows them; they agree."""
-        residents, insured, graduates = [], [], []
-        for one in people:
-            residents.append(
-                (one.number, one.id_number, one.name, one.sex, one.birth_date, "汉族", REGION, one.address, one.moved_in_on, one.mobile)
-            )
-            if one.number % 4:
-                insured.append(
-                    (one.number, one.id_number, one.name, one.sex, one.birth_date, one.mobile, one.employer, "1", one.insured_since)
-                )
-            if one.number % 3 == 0:
-                graduates.append(
-                    (f"AH{one.number:08d}", one.id_number, "BACHELOR", one.birth_date.replace(year=one.birth_date.year + 22, day=1))
-                )
-        self.insert("jinan/public_security", "hj.t_czrk", "rybh gmsfhm xm xb csrq mz hjqh hjdz qrrq lxdh", residents)
-        self.insert("jinan/human_resources", "si.ac01", "aac001 aac002 aac003 aac004 aac006 aae005 aab004 aac008 aac049", insured)
-        self.insert("anhui/education", "edu.graduate", "certificate_no id_card level graduated_on", graduates)
-
-    def insert(self, department: str, table: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
-        """One transaction. `columns`: names with blanks between."""
-        names = columns.split()
-        with self.connect(department) as connection:
-            places = ", ".join(["%s"] * len(names))
-            connection.many(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({places})", rows)  # noqa: S608  (names of ours)
 
 
 def _tables(department: Department) -> tuple[str, ...]:
