@@ -151,7 +151,7 @@ def test_what_was_put_aside_is_shown_put_back_and_given_up(network: Network, bad
     assert Counter(letter["reason"] for letter in letters) == Counter(reason for reason, *_ in bad.kept)
     assert not any(word in json.dumps(letters) for word in bad.words)
     one = next(letter["id"] for letter in letters if letter["reason"] == "unknown_code")
-    assert json.loads(told("show", one))["id"] == one
+    assert json.loads(told("show", one, "-o", "json"))["id"] == one
     network.wait("its department is not caught up", lambda: behind(network) == {POLICE}, 20)
     fires = [alert["labels"]["source"] for alert in network.status(COUNTY)["alerts"] if alert["kind"] == "dead_letters"]
     assert fires == [POLICE]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sync_engine.model import names
-from tests.e2e.network import CITY, COUNTY, INSURANCE, POLICE, PROVINCE, SCHOOLS, Network
+from tests.e2e.network import CITY, COUNTY, INSURANCE, POLICE, PROVINCE, Network
 from tests.e2e.oracle_check import assert_all_hold_what_is_owed
 from tests.e2e.topics import TopicReader
 
@@ -112,8 +112,9 @@ def with_state(seen: Seen, node: str, state: str) -> list[dict[str, Any]]:
 
 def test_a_frozen_tier_is_one_alert_for_each_source_behind_it(network: Network) -> None:
     raised = alerts(network).from_now()
-    entity = network.declarations.subscribers[f"{PROVINCE}/credit_platform"].entity
-    behind_it = {PROVINCE: {POLICE, INSURANCE}, COUNTY: {SCHOOLS}}
+    departments = network.declarations.departments
+    below = {source for source, department in departments.items() if network.declarations.nodes[department.node].parent == CITY}
+    behind_it = {PROVINCE: below, COUNTY: {source for source, department in departments.items() if department.node != COUNTY}}
     network.hold(CITY).signal(signal.SIGSTOP)
     try:
         network.execute(POLICE, "UPDATE hj.t_czrk SET hjdz = '皖西路63号' WHERE rybh = 63")
@@ -122,7 +123,8 @@ def test_a_frozen_tier_is_one_alert_for_each_source_behind_it(network: Network) 
         for node, sources in behind_it.items():
             assert network.metric(node, "syncengine_alerts_firing", kind="tier_lag") == len(sources)
             told = {alert["labels"]["source"]: alert["labels"] for alert in network.status(node)["alerts"] if alert["kind"] == "tier_lag"}
-            assert all((told[each]["department"], told[each]["entity"]) == (each.split("/")[1], entity) for each in sources)
+            labels = {each: (departments[each].name, ",".join(departments[each].entities)) for each in sources}
+            assert {each: (told[each]["department"], told[each]["entity"]) for each in sources} == labels
             assert network.metric(node, "syncengine_sync_state", source=min(sources), place="golden", state="caught_up") == 0
         # Longer than its session lasts: others could have its partitions by now, so it must not go on as if nothing had been.
         network.wait("its silence is seen", lambda: {lag["state"] for lag in network.lags(COUNTY).values()} == {"caught_up", "dark"}, 20)

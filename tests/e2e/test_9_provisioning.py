@@ -104,7 +104,10 @@ def test_sources_are_listed_shown_validated_and_restarted(network: Network, decl
 
     listed = source("list", "-o", "json")
     assert listed.returncode == 0, listed.stdout
-    assert {each["source"]: each["epoch"] for each in json.loads(listed.stdout)} == {POLICE: 1, INSURANCE: 1, SCHOOLS: epoch + 1}
+    assert {each["source"]: each["epoch"] for each in json.loads(listed.stdout)} == {
+        **dict.fromkeys(network.declarations.departments, 1),
+        SCHOOLS: epoch + 1,
+    }
     shown = json.loads(source("show", POLICE, "-o", "json").stdout)
     assert (shown["state"], [task["state"] for task in shown["tasks"]]) == ("RUNNING", ["RUNNING"])
     assert shown["offsets"]
