@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pymysql
 import pytest
+import sqlalchemy as sa
 from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
@@ -220,6 +222,17 @@ def _rows_are_there(servers: LocalStack) -> object:
         return session.execute("select * from person where id < 3 order by id").fetchall()
 
 
+def _rows_are_there_too(servers: LocalStack) -> object:
+    """Written at the first call: nothing of the kind is done before."""
+    url = sa.make_url(servers.endpoints.mariadb)
+    with pymysql.connect(host=url.host, port=url.port or 0, user=url.username, autocommit=True) as session, session.cursor() as cursor:
+        cursor.execute("CREATE DATABASE IF NOT EXISTS kept")
+        cursor.execute("CREATE TABLE IF NOT EXISTS kept.person (id double PRIMARY KEY)")
+        cursor.execute("INSERT INTO kept.person SELECT rand() WHERE NOT EXISTS (SELECT 1 FROM kept.person)")
+        cursor.execute("SELECT id FROM kept.person")
+        return list(cursor.fetchall())
+
+
 def _connector_is_there(servers: LocalStack) -> object:
     return ask(f"{servers.endpoints.connect}/connectors")
 
@@ -233,6 +246,7 @@ KEPT: dict[str, Callable[[LocalStack], object]] = {
     "kafka": _topic_is_there,
     "registry": _schemas_are_there,
     "postgres": _rows_are_there,
+    "mariadb": _rows_are_there_too,
     "connect": _connector_is_there,
     "redis": _answers,
 }

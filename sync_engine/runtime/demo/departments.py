@@ -135,7 +135,8 @@ class Departments:
 
         Beside it are the addresses of the subscribers' databases: `<settings>.url`.
         """
-        if password_file.exists():
+        done = password_file.with_name("departments.made")
+        if done.exists():
             return False
         password = secrets.token_urlsafe(16)
         self._roles(password)
@@ -144,6 +145,7 @@ class Departments:
         for name, url in self._make_targets(password).items():
             _write(password_file.with_name(f"{name}.url"), url)
         _write(password_file, f"password={password}\n")
+        _write(done, "")  # last: what was broken off is made anew
         return True
 
     def targets(self, password_file: Path) -> Mapping[str, Path]:
