@@ -85,14 +85,14 @@ def _compile(declarations: Declarations, mapping: RowMapping) -> CompiledMapping
     )
 
 
-def read_change(source: CompiledSource, change: Row, epoch: int | None) -> list[Keyed | Sweep | DeadLetter]:
+def read_change(source: CompiledSource, change: Row, epoch: int | None, offset: int) -> list[Keyed | Sweep | DeadLetter]:
     """The claims of one decoded Debezium envelope, in an order that withdraws before it asserts at another key.
 
-    `epoch` is the record's x-epoch header. Never raises for bad data.
+    `epoch` is the record's x-epoch header, `offset` where it stands in its topic. Never raises for bad data.
     """
     try:
         operation = change["op"]
-        position = read_position(change["source"], epoch)
+        position = read_position(change["source"], epoch, offset)
         if operation == "t":
             return [_sweep(source, position)]
         if operation == "d":
@@ -109,14 +109,15 @@ def read_change(source: CompiledSource, change: Row, epoch: int | None) -> list[
     return read
 
 
-def read_position(origin: Row, epoch: int | None) -> Position:
-    """Position of a change from its `source` block and epoch header; raises Refused."""
+def read_position(origin: Row, epoch: int | None, offset: int) -> Position:
+    """Position of a change from its `source` block, its epoch header and its offset in the table's topic; raises Refused."""
     if epoch is None:
         raise Refused(Reason.INVALID_POSITION, "no x-epoch header: the connector must add it")
     # An incremental snapshot's READ is in stream order: Debezium itself drops the rows that the stream overtook.
     phase = SNAPSHOT if origin.get("snapshot") not in (None, "false", "incremental") else STREAM
     if origin.get("connector") == "mariadb":
-        return (epoch, phase, *_binlog_position(origin))
+        # A transaction comes at one place: what orders its changes is the order in which they came.
+        return (epoch, phase, *_binlog_position(origin), offset if phase == STREAM else 0)
     return (epoch, phase, *_wal_position(origin))
 
 
@@ -130,19 +131,20 @@ def _wal_position(origin: Row) -> tuple[int, int, int]:
         raise Refused(Reason.INVALID_POSITION, "source.sequence is not a JSON array of two LSNs") from None
 
 
-def _binlog_position(origin: Row) -> tuple[int, int, int]:
-    """MariaDB: number of the binlog file, position of the event in it, row within the event.
+def _binlog_position(origin: Row) -> tuple[int, int]:
+    """MariaDB: number of the binlog file, position of the event in it; the offset in the topic is put behind it.
 
-    A transaction is written to the binlog when it commits, so these rise in commit order. The row matters: one statement that moves
-    primary keys along makes a delete and an insert of one key in one event. (Of a TRUNCATE the row means nothing: it is left over from the
-    event before.) Files are compared by number: after bin.999999 comes
-    bin.1000000. They belong to one server: another one (failover), or RESET MASTER, begins to count anew, and the GTID by which Debezium
-    finds its place there does not change that. So whoever lets another server take over raises the epoch.
+    A transaction is written to the binlog when it commits, so these rise in commit order. MariaDB 11.4 sends the events of a transaction
+    without their place, so that all have that of its first one, with rows counted anew in each: the row says nothing (seen: an INSERT and
+    two UPDATEs of one row, all at row 0 of one place). A table's topic has one partition, which the connector writes in the binlog's order.
+    Files are compared by number: after bin.999999 comes bin.1000000. They belong to one server: another one (failover), or RESET MASTER,
+    begins to count anew, and the GTID by which Debezium finds its place there does not change that. So whoever lets another server take
+    over raises the epoch.
     """
     try:
-        return int(str(origin["file"]).rpartition(".")[2]), int(origin["pos"]), int(origin["row"])
+        return int(str(origin["file"]).rpartition(".")[2]), int(origin["pos"])
     except (KeyError, TypeError, ValueError):
-        raise Refused(Reason.INVALID_POSITION, "source.file, pos and row do not name a place in a binlog") from None
+        raise Refused(Reason.INVALID_POSITION, "source.file and pos do not name a place in a binlog") from None
 
 
 def _ends_snapshot_of_table(origin: Row) -> bool:

@@ -77,7 +77,7 @@ class IngestStage(Stateless):
         except Undecodable as error:
             return [error.letter]
         outputs: list[Output] = []
-        for read in read_change(source, change, epoch_of(record)):
+        for read in read_change(source, change, epoch_of(record), record.offset):
             if isinstance(read, DeadLetter):
                 outputs.append(read)
             elif isinstance(read, Sweep):

@@ -161,7 +161,7 @@ class Observer:
         elif origin["snapshot"] != "incremental":
             # A beat out of a snapshot is as old as the row; what it tells is where the snapshot stands.
             try:
-                self._sweeps.snapshot_read(source, read_position(origin, epoch_of(record)))
+                self._sweeps.snapshot_read(source, read_position(origin, epoch_of(record), record.offset))
             except Refused:
                 return
 

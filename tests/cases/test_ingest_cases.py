@@ -85,7 +85,8 @@ def record_of(topic: str, source: Source, given: dict[str, Any]) -> Record:
         value = codec().encode_foreign("Envelope", envelope_of(source, given))
     epoch = given.get("epoch", 1)
     headers = () if epoch is None else (("x-epoch", str(epoch).encode()),)
-    return Record(topic, 0, 0, b"key", value, headers, 0)
+    offset = given["binlog"][2] if "binlog" in given else 0
+    return Record(topic, 0, offset, b"key", value, headers, 0)
 
 
 def envelope_of(source: Source, given: dict[str, Any]) -> dict[str, Any]:
@@ -94,7 +95,7 @@ def envelope_of(source: Source, given: dict[str, Any]) -> dict[str, Any]:
     origin = {"snapshot": given.get("snapshot", "false"), "ts_ms": COMMITTED_MS}
     if "binlog" in given:
         # As MariaDB's connector writes it: the sequence is there and empty.
-        origin |= {"connector": "mariadb", "sequence": None, **dict(zip(("file", "pos", "row"), given["binlog"], strict=True))}
+        origin |= {"connector": "mariadb", "sequence": None, **dict(zip(("file", "pos", "row"), (*given["binlog"][:2], 0), strict=True))}
     else:
         origin["sequence"] = sequence
     envelope = {

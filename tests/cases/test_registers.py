@@ -56,7 +56,7 @@ def change(op: str, before: dict[str, Any] | None, after: dict[str, Any] | None)
 
 def told(source: CompiledSource, changed: dict[str, Any]) -> list[tuple[Any, ...]]:
     """(kind, entity, key, values) of each claim; (reason,) of each dead letter."""
-    return [_told(one) for one in read_change(source, changed, 1)]
+    return [_told(one) for one in read_change(source, changed, 1, 0)]
 
 
 def _told(read: Keyed | Sweep | DeadLetter) -> tuple[Any, ...]:
@@ -206,7 +206,7 @@ def test_a_decimal_goes_through_avro_to_the_digit(declarations: Declarations) ->
     digits = "123456789012345678901234567890123456.12"
     source = source_of(declarations, "east/land/parcel")
     ((_, key, claim),) = [
-        one for one in read_change(source, change("c", None, {"id": 1, "code": PARCEL, "area": digits}), 1) if isinstance(one, tuple)
+        one for one in read_change(source, change("c", None, {"id": 1, "code": PARCEL, "area": digits}), 1, 0) if isinstance(one, tuple)
     ]
     schema = claim_schema(declarations.entities["parcel"])
 

@@ -87,7 +87,7 @@ class Snapshot:
         changes = [(network.codec.decode(record.value or b"")[1], dict(record.headers)) for record in records]
         read = [(change, headers) for change, headers in changes if change["op"] == "r"]
         rows = [change["after"]["certificate_no"] for change, _ in read]
-        return Snapshot(rows, {read_position(change["source"], int(headers["x-epoch"])) for change, headers in read})
+        return Snapshot(rows, {read_position(change["source"], int(headers["x-epoch"]), 0) for change, headers in read})
 
 
 def read_to_the_last(network: Network, graduates: Any) -> list[Record]:

@@ -117,4 +117,4 @@ def streamed(network: Network, topic: str) -> Iterator[Position]:
         if "x-epoch" in headers and record.key != b"a key":
             change = network.codec.decode(record.value or b"")[1]
             if change["source"]["snapshot"] in (None, "false"):
-                yield read_position(change["source"], int(headers["x-epoch"]))
+                yield read_position(change["source"], int(headers["x-epoch"]), 0)
