@@ -19,6 +19,7 @@ from sync_engine.ingest.capture import read_position
 from sync_engine.model import names
 from sync_engine.model.avro import decoder
 from sync_engine.model.claim import Position
+from sync_engine.observe.lag import DARK_AFTER_MS
 from sync_engine.provision.connector import Capture, Database, connector_config
 from sync_engine.provision.database import check_queries, heartbeat_ddl
 from sync_engine.runtime.connect import ConnectClient
@@ -162,6 +163,7 @@ async def _captured(servers: LocalStack, execute: Execute) -> None:
         _open_transaction(changes, execute)
         slow.join()
         _stream(changes, execute)
+        _beats_of_a_quiet_server(servers)
         await connect.stop(DEPARTMENT.connector)
         await connect.settle(DEPARTMENT.connector, "STOPPED")
         execute(
@@ -174,6 +176,16 @@ async def _captured(servers: LocalStack, execute: Execute) -> None:
     execute(f"INSERT INTO {TABLE} (rybh, gmsfhm) VALUES (23, 'c')")
     assert [change["after"]["rybh"] for change in changes.next(1, within_seconds=90)] == [23]
     changes.close()
+
+
+def _beats_of_a_quiet_server(servers: LocalStack) -> None:
+    """Nobody writes, and the beats go on: without a word of its own every 48 s only."""
+    consumer = ck.Consumer({"bootstrap.servers": servers.endpoints.kafka, "group.id": "beats", "isolation.level": "read_committed"})
+    beats = (names.cdc(DEPARTMENT, DEPARTMENT.heartbeat_table), 0)
+    consumer.assign([ck.TopicPartition(*beats, consumer.get_watermark_offsets(ck.TopicPartition(*beats), timeout=10)[1])])
+    seen = [message for message in consumer.consume(3, DARK_AFTER_MS / 1000) if message.error() is None]
+    consumer.close()
+    assert len(seen) == 3, "the source would be dark"
 
 
 def _in_one_transaction(changes: Changes, execute: Execute) -> None:

@@ -10,6 +10,7 @@ from sync_engine.ingest.capture import UNAVAILABLE as READ_AS_UNAVAILABLE
 from sync_engine.ingest.stage import EPOCH_HEADER as READ_HEADER
 from sync_engine.model import names
 from sync_engine.model.declaration import Department
+from sync_engine.observe.lag import DARK_AFTER_MS
 from sync_engine.provision.connector import EPOCH_HEADER, UNAVAILABLE, Capture, Database, connector_config
 from sync_engine.provision.database import capture_name, captured_tables, check_queries, publication_ddl
 from sync_engine.provision.topics import topics_of
@@ -32,6 +33,13 @@ def test_nothing_is_skipped_or_tolerated() -> None:
     assert said["event.processing.failure.handling.mode"] == "fail"
     assert said["exactly.once.support"] == "required"
     assert said["transaction.boundary"] == "poll"
+
+
+def test_a_quiet_mariadb_gives_a_beat_well_before_its_source_would_be_dark() -> None:
+    said = config(replace(DEPARTMENT, kind="mariadb"), replace(CAPTURE, bootstrap="kafka:9092"))
+    sign_of_life_ms = 0.8 * int(said["connect.keep.alive.interval.ms"])
+
+    assert int(said["heartbeat.interval.ms"]) < sign_of_life_ms < DARK_AFTER_MS / 3
 
 
 @pytest.mark.parametrize("mode", ["always", "when_needed", "never"])
