@@ -46,7 +46,7 @@ def between(declarations: Declarations, installed: Settings, node: str | None = 
         yield Fault("node", "", f'unknown node "{node}"', tuple(sorted(declarations.nodes)))
     yield from capturable(declarations, installed, node)
     for subscriber in declarations.subscribers_of(node):
-        if subscriber.settings not in installed.subscribers:
+        if subscriber.settings not in installed.subscribers and NEEDED[subscriber.kind]:
             message = f"no settings section subscribers.{subscriber.settings}"
             yield Fault(subscriber_file(subscriber), "settings", message, tuple(sorted(installed.subscribers)))
 
@@ -83,7 +83,10 @@ def _target(declarations: Declarations, installed: Settings, subscriber: Subscri
     for department in declarations.departments.values():
         database = installed.databases.get(department.settings)
         captured = {*(source.table for source in department.sources), department.heartbeat_table}
-        if database and (database.host, database.port, database.dbname) == place and subscriber.table.name in captured:
+        # On MariaDB a table's schema is its database, whatever the address names.
+        of_all = 2 if department.kind == "mariadb" else 3
+        same_place = database is not None and (database.host, database.port, database.dbname)[:of_all] == place[:of_all]
+        if same_place and subscriber.table.name in captured:
             yield Fault(
                 subscriber_file(subscriber), "table.name", f"{subscriber.table.name} is captured from {department.id}: never written"
             )

@@ -41,7 +41,7 @@ from sync_engine.runtime.tail import KafkaTail
 from sync_engine.runtime.target import Target, WebhookTarget
 from sync_engine.runtime.topic_target import TopicWriter
 from sync_engine.runtime.views import Views
-from sync_engine.settings import Settings
+from sync_engine.settings import Settings, SubscriberSettings
 from sync_engine.topology import group_of, stages_of
 
 CAPTURES_SECONDS = 5.0
@@ -175,14 +175,14 @@ class Worker:
             began = time.monotonic()
             answers = target.deliver(requests)
             for answer in answers:
-                self.metrics.delivered(subscriber.settings, answer.acknowledged, time.monotonic() - began)
+                self.metrics.delivered(subscriber.name, answer.acknowledged, time.monotonic() - began)
             return answers
 
         return perform
 
     def _target(self, subscriber: Subscriber, running: asyncio.AbstractEventLoop) -> Target:
         """Where the subscriber's deliveries go in this installation. `check` has seen to it that nothing is missing."""
-        found = self.settings.subscribers[subscriber.settings]
+        found = self.settings.subscribers.get(subscriber.settings, SubscriberSettings())
         if subscriber.topic is not None:
             own = found.bootstrap is None
             client = self._client if own else found.client
@@ -199,7 +199,7 @@ class Worker:
         assert found.url is not None, "check lets none pass"
 
         def delivered(acknowledged: bool, seconds: float) -> None:
-            self.metrics.delivered(subscriber.settings, acknowledged, seconds)
+            self.metrics.delivered(subscriber.name, acknowledged, seconds)
 
         return WebhookTarget(self._pusher, found.url, found.secrets, running, self.clock.now_ms, delivered)
 

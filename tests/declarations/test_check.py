@@ -100,3 +100,25 @@ def test_a_captured_table_is_never_written(tmp_path: Path) -> None:
     assert str(fault) == (
         f"connectors/subscribers/anhui/benefits.yaml: table.name: {captured} is captured from jinan/public_security: never written"
     )
+
+
+def test_on_mariadb_a_captured_table_is_the_same_table_whatever_database_the_address_names(tmp_path: Path) -> None:
+    captured = declared.read().departments["jinan/public_security"].sources[0].table
+    root = with_subscriber(tmp_path, TABLE.replace("TABLE", captured))
+    source = root / "connectors" / "sources" / "jinan" / "public_security.yaml"
+    source.write_text(source.read_text("utf-8").replace("kind: postgresql", "kind: mariadb"), "utf-8")
+    file = tmp_path / "s.toml"
+    at = SETTINGS.replace('dbname = "hj"', 'dbname = "hj"\nport = 3306')
+    file.write_text(at + '[subscribers.benefits]\ndatabase_url = "${env:BENEFITS}"\n', "utf-8")
+
+    (fault,) = check(root, file, None, {"BENEFITS": "mariadb://writer:CANARY@127.0.0.1/elsewhere"})
+
+    assert "is captured from jinan/public_security: never written" in str(fault)
+
+
+def test_a_topic_on_the_engines_own_kafka_needs_no_settings(tmp_path: Path) -> None:
+    text = TABLE.replace("kind: table", "kind: topic").replace(
+        "table: {name: TABLE, key: id, version: v, state: s, columns: {name: xm}}", "topic: {name: benefits, partitions: 2}"
+    )
+
+    assert not [fault for fault in faults(tmp_path, SETTINGS, "anhui", with_subscriber(tmp_path, text)) if "benefits" in fault]
