@@ -30,3 +30,12 @@ async def test_each_kind_has_its_target(tmp_path: Path) -> None:
     kinds = [type(worker._target(subscriber, running)) for subscriber in (webhook, topic, table)]
 
     assert kinds == [WebhookTarget, TopicWriter, TableWriter]
+
+
+async def test_a_topic_without_settings_is_on_the_engines_own_kafka(tmp_path: Path) -> None:
+    declarations = declared.read()
+    (webhook,) = declarations.subscribers.values()
+    topic = replace(webhook, name="t", kind="topic", settings="t", topic=TopicTarget("credit", 2))
+    worker = Worker(declarations, load(None, {"HOME": str(tmp_path)}), webhook.node)
+
+    assert isinstance(worker._target(topic, asyncio.get_running_loop()), TopicWriter)

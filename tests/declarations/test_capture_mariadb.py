@@ -251,6 +251,24 @@ def _in_one_transaction(changes: Changes, execute: Execute) -> None:
     assert changes.positions[-2] < changes.positions[-1]
 
 
+def _beats_of_a_quiet_server(servers: LocalStack) -> None:
+    """Nobody writes, and the beats go on: without a word of its own every 48 s only."""
+    consumer = ck.Consumer({"bootstrap.servers": servers.endpoints.kafka, "group.id": "beats", "isolation.level": "read_committed"})
+    beats = (names.cdc(DEPARTMENT, DEPARTMENT.heartbeat_table), 0)
+    consumer.assign([ck.TopicPartition(*beats, consumer.get_watermark_offsets(ck.TopicPartition(*beats), timeout=10)[1])])
+    seen = [message for message in consumer.consume(3, DARK_AFTER_MS / 1000) if message.error() is None]
+    consumer.close()
+    assert len(seen) == 3, "the source would be dark"
+
+
+def _in_one_transaction(changes: Changes, execute: Execute) -> None:
+    """MariaDB gives all of it one place: what came later must stand later all the same."""
+    execute(f"BEGIN; UPDATE {TABLE} SET xm = 'z' WHERE rybh = 9; UPDATE {TABLE} SET xm = 'a' WHERE rybh = 9; COMMIT")
+    assert [change["after"]["xm"] for change in changes.next(2)] == ["z", "a"]
+    assert changes.positions[-2][:4] == changes.positions[-1][:4]
+    assert changes.positions[-2] < changes.positions[-1]
+
+
 def _snapshot(read: dict[str, Any]) -> None:
     assert (read["op"], read["source"]["snapshot"]) == ("r", "last")
     values = {"xm": "张三", "mz": "𠮷", "csrq": 7370, "swbz": 1, "hjqh": 341502, "lxdh": "12.5000", "djsj": 1704067200000001}

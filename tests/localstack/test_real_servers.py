@@ -28,7 +28,8 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 from redis import Redis
 
-from sync_engine.runtime.localstack import ALL, LocalStack, ServiceFailed
+from sync_engine.runtime.localstack import LocalStack, ServiceFailed
+from sync_engine.runtime.localstack.services import KNOWN
 
 pytestmark = pytest.mark.stack
 
@@ -41,10 +42,11 @@ LINES: list[str] = []
 def own() -> Iterator[LocalStack]:
     home = Path(tempfile.mkdtemp(prefix="sync-engine-test-"))
     home.chmod(0o755)
-    servers = LocalStack(home, say=LINES.append)
+    servers = LocalStack(home, KNOWN, say=LINES.append)
     try:
         servers.start()
         _make_table(servers)
+        _make_table_of_mariadb(servers)
         _make_connector(servers)
         yield servers
     finally:
@@ -56,6 +58,19 @@ def _make_table(servers: LocalStack) -> None:
         session.execute("create role capture login superuser password 'kept in a file'")
         session.execute("create table person (id integer primary key, name text not null)")
         session.execute("insert into person values (1, '张三')")
+
+
+def _in_mariadb(servers: LocalStack, *statements: str) -> list[tuple[Any, ...]]:
+    """The rows of the last one."""
+    url = sa.make_url(servers.endpoints.mariadb)
+    with pymysql.connect(host=url.host, port=url.port or 0, user=url.username, autocommit=True) as session, session.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+        return list(cursor.fetchall())
+
+
+def _make_table_of_mariadb(servers: LocalStack) -> None:
+    _in_mariadb(servers, "CREATE DATABASE kept", "CREATE TABLE kept.person (id int PRIMARY KEY)", "INSERT INTO kept.person VALUES (1)")
 
 
 def _make_connector(servers: LocalStack) -> None:
@@ -158,9 +173,9 @@ def insert(servers: LocalStack, number: int, name: str) -> None:
 # --- what they do together; the tests follow one another on one stack ---
 
 
-def test_all_five_start_and_say_so_in_a_line_each(own: LocalStack) -> None:
+def test_all_start_and_say_so_in_a_line_each(own: LocalStack) -> None:
     said = [line for line in LINES if " ready after " in line]
-    assert sorted(line.split()[0] for line in said) == sorted(ALL)
+    assert sorted(line.split()[0] for line in said) == sorted(KNOWN)
     assert own.dead() == []
 
 
@@ -252,7 +267,7 @@ KEPT: dict[str, Callable[[LocalStack], object]] = {
 }
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", KNOWN)
 def test_a_server_that_is_killed_starts_again_with_what_it_had(own: LocalStack, name: str) -> None:
     before = KEPT[name](own)
     own.process(name).kill()
@@ -308,7 +323,7 @@ def test_a_frozen_database_takes_no_orders_and_goes_on_afterwards(own: LocalStac
 
 def test_all_killed_and_started_on_the_same_home_they_go_on(own: LocalStack) -> None:
     before = own.endpoints
-    for name in ALL:
+    for name in KNOWN:
         os.kill(own.process(name).pid, signal.SIGKILL)
     own.stop()
     assert own.start() == before
