@@ -34,7 +34,7 @@ async def test_each_kind_has_its_target(tmp_path: Path) -> None:
 
 async def test_a_topic_without_settings_is_on_the_engines_own_kafka(tmp_path: Path) -> None:
     declarations = declared.read()
-    (webhook,) = declarations.subscribers.values()
+    webhook = declarations.subscribers["anhui/credit_platform"]
     topic = replace(webhook, name="t", kind="topic", settings="t", topic=TopicTarget("credit", 2))
     worker = Worker(declarations, load(None, {"HOME": str(tmp_path)}), webhook.node)
 

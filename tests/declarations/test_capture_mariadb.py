@@ -19,6 +19,7 @@ from sync_engine.model import names
 from sync_engine.model.avro import decoder
 from sync_engine.model.claim import Position
 from sync_engine.model.declaration import Department
+from sync_engine.observe.lag import DARK_AFTER_MS
 from sync_engine.provision.connector import Capture, Database, connector_config
 from sync_engine.provision.database import check_queries, heartbeat_ddl
 from sync_engine.runtime.connect import ConnectClient

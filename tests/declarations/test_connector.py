@@ -36,13 +36,6 @@ def test_nothing_is_skipped_or_tolerated() -> None:
     assert said["transaction.boundary"] == "poll"
 
 
-def test_a_quiet_mariadb_gives_a_beat_well_before_its_source_would_be_dark() -> None:
-    said = config(replace(DEPARTMENT, kind="mariadb"), replace(CAPTURE, bootstrap="kafka:9092"))
-    sign_of_life_ms = 0.8 * int(said["connect.keep.alive.interval.ms"])
-
-    assert int(said["heartbeat.interval.ms"]) < sign_of_life_ms < DARK_AFTER_MS / 3
-
-
 @pytest.mark.parametrize("mode", ["always", "when_needed", "never"])
 def test_a_snapshot_that_nobody_asked_for_is_refused(mode: str) -> None:
     with pytest.raises(ValueError, match=f'snapshot mode "{mode}" is refused; allowed: initial, no_data'):

@@ -28,8 +28,7 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 from redis import Redis
 
-from sync_engine.runtime.localstack import LocalStack, ServiceFailed
-from sync_engine.runtime.localstack.services import KNOWN
+from sync_engine.runtime.localstack import ALL, LocalStack, ServiceFailed
 
 pytestmark = pytest.mark.stack
 
@@ -42,7 +41,7 @@ LINES: list[str] = []
 def own() -> Iterator[LocalStack]:
     home = Path(tempfile.mkdtemp(prefix="sync-engine-test-"))
     home.chmod(0o755)
-    servers = LocalStack(home, KNOWN, say=LINES.append)
+    servers = LocalStack(home, say=LINES.append)
     try:
         servers.start()
         _make_table(servers)
@@ -175,7 +174,7 @@ def insert(servers: LocalStack, number: int, name: str) -> None:
 
 def test_all_start_and_say_so_in_a_line_each(own: LocalStack) -> None:
     said = [line for line in LINES if " ready after " in line]
-    assert sorted(line.split()[0] for line in said) == sorted(KNOWN)
+    assert sorted(line.split()[0] for line in said) == sorted(ALL)
     assert own.dead() == []
 
 
@@ -237,15 +236,8 @@ def _rows_are_there(servers: LocalStack) -> object:
         return session.execute("select * from person where id < 3 order by id").fetchall()
 
 
-def _rows_are_there_too(servers: LocalStack) -> object:
-    """Written at the first call: nothing of the kind is done before."""
-    url = sa.make_url(servers.endpoints.mariadb)
-    with pymysql.connect(host=url.host, port=url.port or 0, user=url.username, autocommit=True) as session, session.cursor() as cursor:
-        cursor.execute("CREATE DATABASE IF NOT EXISTS kept")
-        cursor.execute("CREATE TABLE IF NOT EXISTS kept.person (id double PRIMARY KEY)")
-        cursor.execute("INSERT INTO kept.person SELECT rand() WHERE NOT EXISTS (SELECT 1 FROM kept.person)")
-        cursor.execute("SELECT id FROM kept.person")
-        return list(cursor.fetchall())
+def _rows_of_mariadb_are_there(servers: LocalStack) -> object:
+    return _in_mariadb(servers, "SELECT id FROM kept.person")
 
 
 def _connector_is_there(servers: LocalStack) -> object:
@@ -261,13 +253,13 @@ KEPT: dict[str, Callable[[LocalStack], object]] = {
     "kafka": _topic_is_there,
     "registry": _schemas_are_there,
     "postgres": _rows_are_there,
-    "mariadb": _rows_are_there_too,
+    "mariadb": _rows_of_mariadb_are_there,
     "connect": _connector_is_there,
     "redis": _answers,
 }
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("name", ALL)
 def test_a_server_that_is_killed_starts_again_with_what_it_had(own: LocalStack, name: str) -> None:
     before = KEPT[name](own)
     own.process(name).kill()
@@ -323,7 +315,7 @@ def test_a_frozen_database_takes_no_orders_and_goes_on_afterwards(own: LocalStac
 
 def test_all_killed_and_started_on_the_same_home_they_go_on(own: LocalStack) -> None:
     before = own.endpoints
-    for name in KNOWN:
+    for name in ALL:
         os.kill(own.process(name).pid, signal.SIGKILL)
     own.stop()
     assert own.start() == before
