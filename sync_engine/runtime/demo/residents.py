@@ -42,7 +42,7 @@ def of_jinan(numbers: range, seed: int) -> Iterator[Rows]:
     tables = (
         Rows("jinan/public_security", "hj.t_czrk", RESIDENT, [resident(one, status.get(one.number, UNMARRIED)) for one in people]),
         Rows("jinan/human_resources", "si.ac01", INSURED, [_insured(one) for one in people if is_insured(one)]),
-        Rows("anhui/education", "edu.graduate", GRADUATE, [_graduate(one) for one in people if _is_graduate(one)]),
+        Rows("anhui/education", "edu.graduate", GRADUATE, [graduate(one) for one in people if is_graduate(one)]),
         Rows("jinan/civil_affairs", "mz.hydj_jl", MARRIAGE, [_marriage(man, woman) for man, woman in married]),
         Rows("jinan/civil_affairs", "mz.shjz", ASSISTANCE, [_assistance(one) for one in people if is_assisted(one)]),
         Rows("jinan/exchange_front", "wj.csyxzm", BIRTH, [birth(one) for one in people if one.birth_date.year > 2015]),
@@ -167,11 +167,11 @@ def _employment(one: Person) -> str:
     return "2" if one.number % 20 == 7 else "1"
 
 
-def _is_graduate(one: Person) -> bool:
+def is_graduate(one: Person) -> bool:
     return one.number % 3 == 0 and is_adult(one)
 
 
-def _graduate(one: Person) -> tuple[object, ...]:
+def graduate(one: Person) -> tuple[object, ...]:
     return f"AH{one.number:08d}", one.id_number, "BACHELOR", one.birth_date.replace(year=one.birth_date.year + 22, day=1)
 
 

@@ -1,14 +1,15 @@
 """What happens in the sample's world after its rows were loaded: pure and seeded, every event as the departments' clerks would write it.
 
-Everybody is in one event only, so each finds the rows as `world` made them. Once a mend is through, departments agree as before.
+Whoever an event ends or changes for good is in that one only, so each finds the rows as `world` made them; some people and enterprises are
+kept for events that may come again and again, so these never end. Once an event is through, departments agree as before.
 """
 
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
-from itertools import count
-from typing import Any, NamedTuple
+from itertools import count, islice
+from typing import Any, NamedTuple, TypeVar
 
 from sync_engine.ingest.identifiers import resident_check
 from sync_engine.runtime.demo import residents
@@ -22,14 +23,17 @@ MARRIAGES, MARKET, EXCHANGE = "jinan/civil_affairs", "jinan/market_regulation", 
 HUOSHAN, FEIXI = "huoshan/public_security", "feixi/public_security"
 # Rows that events make are numbered from here on, beyond all that `world` numbers.
 MADE = 10**13
+CLASS, LUNCH = 8, 20
 
+T = TypeVar("T")
 Statement = tuple[str, tuple[Any, ...]]
 
 
 class Transaction(NamedTuple):
     database: str
-    statements: list[Statement]  # with %s for every parameter
+    statements: list[Statement]  # with %s for every parameter; the parameters of COPY are the rows
     commit: bool = True  # False: to be rolled back
+    outlasts: int = 0  # so many transactions that come later are committed before this one
 
 
 class Event(NamedTuple):
@@ -38,21 +42,22 @@ class Event(NamedTuple):
 
 
 def events(people: int, seed: int = 1) -> Iterator[Event]:
-    """What happens in `world(people, seed)`; ends when somebody an event needs is not left."""
+    """What happens in `world(people, seed)`: without end, where anybody lives. A kind ends when nobody it needs is left."""
     chance = random.Random(f"events/{seed}")  # noqa: S311  (synthetic data, nothing secret)
     cast = _Cast(people, seed)
     kinds = list(_KINDS)
-    while True:
+    while kinds:
         kind = chance.choices(kinds, [_KINDS[kind][0] for kind in kinds])[0]
         try:
             transactions = _KINDS[kind][1](cast)
         except StopIteration:
-            return
-        yield Event(kind, transactions)
+            kinds.remove(kind)
+        else:
+            yield Event(kind, transactions)
 
 
 class _Cast:
-    """Who is still free for an event. `next` of any of them raises StopIteration when nobody is left."""
+    """Who is free for an event. `next` of any of them raises StopIteration when nobody is left."""
 
     def __init__(self, people: int, seed: int) -> None:
         self.people = people
@@ -62,10 +67,15 @@ class _Cast:
         self.couples = self._couples()
         self.single_men = self._singles(lambda one: one.sex == "1" and not _is_insured(one))
         self.single_women = self._singles(lambda one: one.sex == "2" and not _is_insured(one))
-        self.insured = self._singles(_is_insured)
+        # Nobody is insured whose number is divisible by four.
+        self.insured = self._singles(lambda one: _is_insured(one) and one.number % 4 == 1)
+        self.steady = _again_and_again(lambda: self._singles(lambda one: _is_insured(one) and one.number % 4 == 2))
+        self.patient = _again_and_again(lambda: self._singles(lambda one: _is_insured(one) and one.number % 4 == 3))
         beyond = (person(number, seed) for number in count(self.jinan + 1))
         self.newborn = (one for one in beyond if one.birth_date.year == TODAY.year - 1 and not residents.is_dead(one))
-        self.enterprises = self._enterprises()
+        self.new_enterprises = count(people // ENTERPRISE.people_for_one + 1) if self.jinan else iter(())
+        self.enterprises = (one for one in self._enterprises() if one.number % 2)
+        self.steady_enterprises = _again_and_again(lambda: (one for one in self._enterprises() if not one.number % 2))
         self.corrected: set[str] = set()
 
     def _slices(self) -> Iterator[list[Person]]:
@@ -87,6 +97,16 @@ class _Cast:
             organisation(ENTERPRISE, number, self.jinan, self.seed) for number in range(1, self.people // ENTERPRISE.people_for_one + 1)
         )
         return (one for one in all_ if one.state == ACTIVE)
+
+
+def _again_and_again(begin: Callable[[], Iterator[T]]) -> Iterator[T]:
+    """Like itertools.cycle, which would keep them all."""
+    any_left = True
+    while any_left:
+        any_left = False
+        for one in begin():
+            any_left = True
+            yield one
 
 
 def _is_insured(one: Person) -> bool:
@@ -136,14 +156,14 @@ def _move(cast: _Cast) -> list[Transaction]:
 
 
 def _job_change(cast: _Cast) -> list[Transaction]:
-    one, enterprise = next(cast.insured), next(cast.enterprises)
+    one, enterprise = next(cast.steady), next(cast.steady_enterprises)
     change = "UPDATE si.ac01 SET aab004 = %s, aac008 = '1', aac016 = '1' WHERE aac001 = %s"
     return [Transaction(INSURANCE, [(change, (enterprise.name, one.number))])]
 
 
 def _enterprise_change(cast: _Cast) -> list[Transaction]:
-    one = next(cast.enterprises)
-    address = f"六安市金安区正阳路{one.number % 900 + 1}号"
+    one, turn = next(cast.steady_enterprises), next(cast.made)
+    address = f"六安市金安区正阳路{turn % 9000 + 1}号"
     return [
         Transaction(
             MARKET,
@@ -160,6 +180,16 @@ def _enterprise_change(cast: _Cast) -> list[Transaction]:
             ],
         ),
     ]
+
+
+def _registration(cast: _Cast) -> list[Transaction]:
+    """A new enterprise, from department to department."""
+    number = next(cast.new_enterprises)
+    transactions: dict[str, Transaction] = {}
+    for rows in registered(ENTERPRISE, range(number, number + 1), cast.jinan, cast.seed):
+        transaction = transactions.setdefault(rows.database, Transaction(rows.database, []))
+        transaction.statements.extend(_inserted(rows.table, rows.columns, row) for row in rows.rows)
+    return list(transactions.values())
 
 
 def _deregistration(cast: _Cast) -> list[Transaction]:
@@ -179,14 +209,14 @@ def _deregistration(cast: _Cast) -> list[Transaction]:
 
 def _correction(cast: _Cast) -> list[Transaction]:
     """A typo in the authority's own register, and its mend."""
-    one = next(cast.insured)
+    one = next(cast.steady)
     return [
         Transaction(POLICE, [("UPDATE hj.t_czrk SET xm = %s WHERE rybh = %s", (name, one.number))]) for name in (one.name[::-1], one.name)
     ]
 
 
 def _disagreement(cast: _Cast) -> list[Transaction]:
-    one = next(cast.insured)
+    one = next(cast.steady)
     return [
         Transaction(INSURANCE, [("UPDATE si.ac01 SET aac003 = %s WHERE aac001 = %s", (name, one.number))])
         for name in (one.name + "某", one.name)
@@ -228,8 +258,24 @@ def _refill(cast: _Cast) -> list[Transaction]:
     return [Transaction(EXCHANGE, statements)]
 
 
+def _copied(cast: _Cast) -> list[Transaction]:
+    """The certificates of a class, loaded as one file: of people who have none yet."""
+    graduates = [one for one in islice(cast.insured, CLASS) if not residents.is_graduate(one)]
+    if not graduates:
+        raise StopIteration
+    rows = tuple(residents.graduate(one) for one in graduates)
+    return [Transaction("anhui/education", [(f"COPY edu.graduate ({', '.join(residents.GRADUATE)}) FROM STDIN", rows)])]
+
+
+def _long_transaction(cast: _Cast) -> list[Transaction]:
+    """A clerk changes a mobile number, and goes to lunch before committing."""
+    one, turn = next(cast.patient), next(cast.made)
+    change = ("UPDATE si.ac01 SET aae005 = %s WHERE aac001 = %s", (f"139{turn % 10**8:08d}", one.number))
+    return [Transaction(INSURANCE, [change], outlasts=LUNCH)]
+
+
 def _rollback(cast: _Cast) -> list[Transaction]:
-    one = next(cast.insured)
+    one = next(cast.steady)
     return [Transaction(INSURANCE, [("UPDATE si.ac01 SET aac003 = %s WHERE aac001 = %s", (one.name + "误", one.number))], commit=False)]
 
 
@@ -245,6 +291,7 @@ _KINDS: dict[str, tuple[int, Callable[[_Cast], list[Transaction]]]] = {
     "move": (8, _move),
     "job_change": (20, _job_change),
     "enterprise_change": (10, _enterprise_change),
+    "registration": (4, _registration),
     "deregistration": (4, _deregistration),
     "correction": (6, _correction),
     "disagreement": (6, _disagreement),
@@ -252,5 +299,7 @@ _KINDS: dict[str, tuple[int, Callable[[_Cast], list[Transaction]]]] = {
     "primary_key_change": (2, _primary_key_change),
     "corrected_identity_number": (3, _corrected_identity_number),
     "refill": (1, _refill),
+    "copied": (1, _copied),
+    "long_transaction": (2, _long_transaction),
     "rollback": (4, _rollback),
 }
