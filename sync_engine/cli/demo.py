@@ -1,8 +1,10 @@
-"""`sync-engine demo`: everything, for real, on this machine; `demo change|break|heal` talk to the running one."""
+"""`sync-engine demo`: everything, for real, on this machine; `demo change|load|break|heal` talk to the running one."""
 
 import json
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +13,20 @@ import click
 from sync_engine.cli.command import Group, fail, option
 from sync_engine.cli.exits import FAILED, NOT_FOUND, UNREACHABLE, USAGE
 from sync_engine.cli.language import said
-from sync_engine.cli.output import output_option, show
+from sync_engine.cli.output import JSON, output_option, print_fields, show
 from sync_engine.fault import Message
 
 HOME = Path(".sync-engine/demo")
+ANSWERS_SECONDS = 30
 BREAKS = ("tier", "subscriber", "source", "conflict")
 
 
 @click.group(cls=Group, invoke_without_command=True)
 @option("--home", type=click.Path(file_okay=False, path_type=Path), default=HOME, show_default=True, help="Data, logs, settings.")
 @option("--seconds", type=float, help="End by itself after this long.")
+@option("--people", type=click.IntRange(250, 5_000_000), default=250, show_default=True, help="How many, for a new home.")
 @click.pass_context
-def demo(context: click.Context, home: Path, seconds: float | None) -> None:
+def demo(context: click.Context, home: Path, seconds: float | None, people: int) -> None:
     """Start the demo; Ctrl-C ends every process it started."""
     context.obj["home"] = home
     if context.invoked_subcommand is not None:
@@ -34,7 +38,7 @@ def demo(context: click.Context, home: Path, seconds: float | None) -> None:
     from sync_engine.runtime.localstack.fetch import FetchFailed
 
     try:
-        Demo(home, context.obj["declarations"], lambda text: click.echo(said(text)), began).run(seconds)
+        Demo(home, context.obj["declarations"], lambda text: click.echo(said(text)), began, people).run(seconds)
     except Invalid as invalid:
         raise fail("the demo was not started", "declarations are wrong", "see sync-engine check", USAGE, invalid.faults) from None
     except (ServiceFailed, FetchFailed) as failure:
@@ -48,6 +52,34 @@ def demo(context: click.Context, home: Path, seconds: float | None) -> None:
 def change(context: click.Context, output: str) -> None:
     """Change one row in public security's database by SQL."""
     _tell(context, {"do": "change"}, output)
+
+
+@demo.command()
+@option("--rate", type=click.FloatRange(0.1, 10_000), default=20.0, show_default=True, help="Changed rows a second.")
+@option("--seconds", type=click.FloatRange(1), default=60.0, show_default=True, help="For how long.")
+@output_option()
+@click.pass_context
+def load(context: click.Context, rate: float, seconds: float, output: str) -> None:
+    """Let people be born, move and marry, enterprises register and close; print the latency and the engine's transactions."""
+    with _order(context, {"do": "load", "rate": rate, "seconds": seconds}) as answers:
+        report = _followed(answers, seconds, output)
+    show(output, report, lambda: print_fields(report))
+
+
+def _followed(answers: Iterator[dict[str, Any]], seconds: float, output: str) -> dict[str, Any]:
+    """What the load says last; meanwhile a bar on a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    report: dict[str, Any] = {}
+    columns = (TextColumn("{task.completed:.0f}/{task.total:.0f} s"), BarColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), disable=output == JSON) as bar:
+        task = bar.add_task("", total=seconds)
+        for answer in answers:
+            report = answer.get("progress", report)
+            told = said("{changes} changes, {pushes} pushes", changes=report.get("changes", 0), pushes=report.get("pushes", 0))
+            bar.update(task, completed=report.get("seconds", 0), description=told)
+    return report
 
 
 @demo.command(name="break")
@@ -80,6 +112,15 @@ def people_(count: int, output: str) -> None:
 
 
 def _tell(context: click.Context, order: dict[str, Any], output: str) -> None:
+    with _order(context, order) as answers:
+        (answer,) = answers
+    done = said(answer["ok"], **answer.get("arguments", {}))
+    show(output, {"done": done}, lambda: click.echo(done))
+
+
+@contextmanager
+def _order(context: click.Context, order: dict[str, Any]) -> Iterator[Iterator[dict[str, Any]]]:
+    """Its answers, of which only the last is "ok". Fails if no demo is running here, or if it does not do it."""
     from sync_engine.runtime.demo.show import control_file
 
     file = control_file(context.obj["home"])
@@ -92,13 +133,20 @@ def _tell(context: click.Context, order: dict[str, Any], output: str) -> None:
         )
     address = json.loads(file.read_text())
     try:
-        with socket.create_connection(("127.0.0.1", address["port"]), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", address["port"]), timeout=ANSWERS_SECONDS) as connection:
             connection.sendall(json.dumps({**order, "token": address["token"]}).encode() + b"\n")
-            answer = json.loads(connection.makefile().readline() or "{}")
+            yield _answers(connection)
     except OSError as failure:
         why = Message("nothing answers where {file} says: {why}", file=file, why=failure)
         raise fail("the demo does not answer", why, "look at its terminal, or start it again: sync-engine demo", UNREACHABLE) from None
-    if "ok" not in answer:
-        raise fail("the demo did not do it", answer.get("error", Message("no answer")), "look at its terminal and its logs", FAILED)
-    done = said(answer["ok"], **answer.get("arguments", {}))
-    show(output, {"done": done}, lambda: click.echo(done))
+
+
+def _answers(connection: socket.socket) -> Iterator[dict[str, Any]]:
+    for line in connection.makefile():
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise fail("the demo did not do it", answer["error"], "look at its terminal and its logs", FAILED)
+        yield answer
+        if "ok" in answer:
+            return
+    raise fail("the demo did not do it", Message("no answer"), "look at its terminal and its logs", FAILED)

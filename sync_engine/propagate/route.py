@@ -23,6 +23,8 @@ class Standing(Protocol):
     version: int
     life_cycle: str
     jurisdiction: str | None
+    left: dict[str, int]
+    """Regions that it lay in before."""
     slots: list[Claim]
 
 
@@ -36,6 +38,8 @@ class Routes:
     """(child with a registered demand, the items demanded or None for all)."""
     sent_up: frozenset[str]
     """Source ids whose class the catalogue entry names."""
+    jurisdiction: str | None
+    """The item that says where a record lies."""
 
 
 def compile_routes(declarations: Declarations, node: str, entity: str) -> Routes:
@@ -43,7 +47,7 @@ def compile_routes(declarations: Declarations, node: str, entity: str) -> Routes
     demands = {demand.node: demand.items for demand in declarations.demands if demand.entity == entity}
     children = tuple((child, demands[child.name]) for child in declarations.children(node) if child.name in demands)
     named = frozenset(source.id for source in declarations.sources.values() if source.department_class in entry.classes)
-    return Routes(node, declarations.nodes[node].parent, children, named)
+    return Routes(node, declarations.nodes[node].parent, children, named, entry.jurisdiction)
 
 
 def route(routes: Routes, key: str, before: Standing, after: Standing, changed: Sequence[Claim]) -> list[Sent]:
@@ -62,19 +66,43 @@ def _down(
     routes: Routes, child: Node, items: frozenset[str] | None, key: str, before: Standing, after: Standing, changed: Sequence[Claim]
 ) -> Iterable[Sent]:
     was_in, is_in = child.holds(before.jurisdiction), child.holds(after.jurisdiction)
-    if is_in and not was_in:
+    if is_in and was_in:
+        yield from _to_child(routes, child, items, changed)
+        return
+    if is_in:
         if before.version:
             # It may have left this area before, by a move that is no longer to be seen here: say that it is back.
             yield Sent(child.name, scope_claim(routes.node, key, after.version, True, None))
         yield from _to_child(routes, child, items, after.slots)
-    elif is_in or was_in:
+        return
+    if was_in:
         yield from _to_child(routes, child, items, changed)
-    if was_in and not is_in:
-        left = [slot for slot in changed if slot.source.startswith(SCOPE_PREFIX)]
-        # A record that has ended says so by its own slots; one that goes on elsewhere, or has left us too, must be said to have left.
-        if left or after.life_cycle not in (WITHDRAWN, MOVED):
-            forward = after.jurisdiction or next((slot.moved_to for slot in left), None)
-            yield Sent(child.name, scope_claim(routes.node, key, after.version, False, forward))
+    is_told, must_be_told = _elsewhere(routes, child, before), _elsewhere(routes, child, after)
+    if must_be_told is not None and must_be_told != is_told:
+        yield Sent(child.name, scope_claim(routes.node, key, after.version, *must_be_told))
+
+
+def _elsewhere(routes: Routes, child: Node, record: Standing) -> tuple[bool, str | None] | None:
+    """What a child must know of a record outside its area: (within, where it lies now); None: no row ever had it there.
+
+    This follows from the record alone, not from the order in which it came to be so: were only the moment told at which it leaves, a county
+    would call the same person moved or withdrawn, depending on which county's row came first. A record that has ended says so by its own
+    slots, one that goes on elsewhere or has left this node too must be said to have left.
+    """
+    if child.holds(record.jurisdiction):
+        return (True, None)
+    held = any(child.holds(region) for region in record.left)
+    if not held and not any(child.holds(_said(slot, routes.jurisdiction)) for slot in record.slots if slot.source in routes.sent_up):
+        return None
+    for slot in record.slots:
+        if slot.kind == Kind.OUT_OF_SCOPE:
+            return (False, record.jurisdiction or slot.moved_to)
+    return (True, None) if record.life_cycle in (WITHDRAWN, MOVED) else (False, record.jurisdiction)
+
+
+def _said(slot: Claim, item: str | None) -> str | None:
+    value = None if item is None else slot.values.get(item)
+    return value if isinstance(value, str) else None
 
 
 def _to_child(routes: Routes, child: Node, items: frozenset[str] | None, slots: Iterable[Claim]) -> Iterable[Sent]:

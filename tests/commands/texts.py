@@ -91,6 +91,7 @@ def words() -> Iterator[str]:
     yield from ("see that they run and that the network allows it, then say it again",)
     yield from ("unknown entity", "this node has no such record", "another worker has this partition, or it is being restored")
     yield from ("source", "node", "connector", "state", "trace", "tasks", "offsets", "config")
+    yield from ("seconds", "changes", "commits", "events", "pushes", "p50_seconds", "p99_seconds", "transactions_per_second")
     yield from ("id", "reason", "detail", "stage", "at_ms", "key", "value", "headers")
 
 

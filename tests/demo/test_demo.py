@@ -1,5 +1,6 @@
 """`sync-engine demo` as its user sees it: one command shows a change go all the way, one Ctrl-C ends every process it started."""
 
+import json
 import os
 import signal
 import subprocess
@@ -69,6 +70,13 @@ def test_a_change_goes_all_the_way_and_ctrl_c_ends_everything(home: Path) -> Non
             assert shown.returncode == 0 and "jinan/public_security" in shown.stdout, shown.stderr
         assert _run(home, *settings, "record", "get", "natural_person", "nobody").returncode == 3
         assert "jinan" in _run(home, *settings, "status").stdout
+        loaded = _run(home, "demo", "--home", str(home / "demo"), "load", "--seconds", "5", "-o", "json")
+        assert (loaded.returncode, loaded.stderr) == (0, "")
+        report = json.loads(loaded.stdout)
+        assert report["changes"] >= report["commits"] > 50
+        assert sum(report["events"].values()) > 10
+        assert report["pushes"] > 0 and report["p99_seconds"] >= report["p50_seconds"] > 0
+        assert report["transactions_per_second"] > 0
         demo.send_signal(signal.SIGINT)
         assert demo.wait(60) == 0
     assert not _left_behind(home)

@@ -8,7 +8,7 @@ from sync_engine.runtime.localstack import LocalStack
 from tests.e2e.network import Network
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def network(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """The sample network after its first load."""
     running = Network(stack, tmp_path_factory.mktemp("network"))

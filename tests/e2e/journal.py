@@ -1,11 +1,10 @@
 """What every node is owed: the history of the departments' rows as claims, judged by the oracle.
 
 The oracle's own `records_of` knows only rows that are there; a record also remembers what has ended. So the journal looks at a table after
-every commit and writes down each row that differs, by docs/merge.md alone. A position here is just the number of the look. The surprise:
-a record that has left a node's area must not end later, since the journal then cannot tell what the node was told last.
+every commit and writes down each row that differs, by docs/merge.md alone. A position here is just the number of the look.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,21 +28,23 @@ class Journal:
         self._owed: dict[str, dict[Key, Content]] = {node: {} for node in self._network.nodes}
         self._looks = 0
 
-    def note(self, source: str, rows: Iterable[Row]) -> None:
-        """All `rows` of the source's table as they are now."""
+    def note(self, source: str, rows: Iterable[Row], among: Callable[[Row], bool] = lambda row: True) -> None:
+        """All `rows` of the source's table as they are now, or all of those that `among` holds for, now or when they were noted last."""
         self._looks += 1
         primary_key = self._table(source)["primary_key"]
-        before = self._rows.get(source, {})
+        known = self._rows.setdefault(source, {})
         after = {row_identity(primary_key, row): row for row in rows}
+        before = {identity: row for identity, row in known.items() if identity in after or among(row)}
         for identity in {**before, **after}:
             if _filled(before.get(identity)) != _filled(after.get(identity)):
                 self._write(source, identity, before.get(identity), after.get(identity))
-        self._rows[source] = after
+            known.pop(identity, None)
+        known.update(after)
 
     def owed(self) -> Mapping[str, Mapping[Key, Content]]:
         """node -> (entity, key) -> content. Records do not touch each other, so only those that changed are judged again."""
         own = {node: [held for key in self._changed for held in self._claims[key] if held.path == (node,)] for node in self._network.nodes}
-        once_within = frozenset((node, *key) for key in self._changed for node in self._left(key))
+        once_within = frozenset((node, *key) for key in self._changed for node in self._once_within(key))
         for node, held in fixed_point(self._network, own, once_within).items():
             for entity, records in grouped_records(self._network, held).items():
                 self._owed[node].update({(entity, key): content for key, content in records.items()})
@@ -97,11 +98,10 @@ class Journal:
         if mapped is not None:
             self._regions.setdefault((declared["entity"], key), []).append(row[mapped["column"]])
 
-    def _left(self, key: Key) -> list[str]:
-        """Nodes in whose area the record lay once, and lies no more."""
+    def _once_within(self, key: Key) -> list[str]:
+        """Nodes in whose area the record lies or lay once."""
         regions = self._regions.get(key, [])
-        areas = {node: declared["region"] for node, declared in self._network.nodes.items()}
-        return [node for node, area in areas.items() if any(lies_in(region, area) for region in regions) and not lies_in(regions[-1], area)]
+        return [node for node, declared in self._network.nodes.items() if any(lies_in(region, declared["region"]) for region in regions)]
 
 
 def _filled(row: Row | None) -> Row | None:

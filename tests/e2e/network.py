@@ -30,6 +30,7 @@ from sync_engine.runtime.demo.departments import Connection, Departments
 from sync_engine.runtime.demo.installation import settings_text
 from sync_engine.runtime.demo.people import REGION, Person, people
 from sync_engine.runtime.demo.rows import Rows
+from sync_engine.runtime.demo.world import world
 from sync_engine.runtime.localstack import LocalStack
 from sync_engine.runtime.localstack.process import Child
 from sync_engine.runtime.provisioning import apply_connectors, apply_schemas, apply_topics
@@ -50,8 +51,10 @@ PLATFORM = "deliver.credit_platform"
 class Network:
     """Between `start` and `stop`."""
 
-    def __init__(self, stack: LocalStack, home: Path) -> None:
+    def __init__(self, stack: LocalStack, home: Path, people: int | None = None) -> None:
+        """`people`: of the whole sample's world; None: a few that three departments know and agree about."""
         self.stack = stack
+        self._people = people
         self.home = home
         self.declarations: Declarations = declared.read(DECLARATIONS)
         self.journal = Journal(DECLARATIONS)
@@ -74,7 +77,10 @@ class Network:
         """Up to connectors and nodes that run; the first load is then on its way."""
         password_file = self.stack.home / "secrets" / "capture.properties"
         self.departments.make(password_file)
-        self._fill(people(PEOPLE))
+        if self._people is None:
+            self._fill(people(PEOPLE))
+        else:
+            load(world(self._people), self.departments.driver)
         self.note()
         self.subscriber.start()
         self.settings_file = self.home / "settings.toml"

@@ -118,10 +118,8 @@ def test_a_person_moves_from_one_city_to_another(network: Network) -> None:
 
 
 def test_a_table_that_is_gone_holds_up_nobody_else(network: Network) -> None:
-    url = network.settings.subscribers["real_estate"].database_url
-    assert url is not None
-    given = sa.make_url(url.reveal()).set(username="root", password=None)
-    owner = sa.create_engine(given.set(drivername=DRIVERS["mariadb"]))
+    given = sa.make_url(network.stack.endpoints.mariadb)
+    owner = sa.create_engine(given.set(drivername=DRIVERS["mariadb"], database="bdc"))
     with owner.begin() as connection:
         connection.execute(sa.text("ALTER TABLE bdc.parcel RENAME TO bdc.hidden"))
     try:

@@ -167,8 +167,15 @@ def sent_by(network: Network, sender: str, holdings: list[Held], once_within: fr
             if held.entity == entity and held.key in within and child not in held.path:
                 yield child, withhold(held, demand)
         for key in sorted(records.get(entity, {}).keys() - within):
-            if (child, entity, key) in once_within:
+            if (child, entity, key) in once_within and goes_on(holdings, records[entity][key]):
                 yield child, left_the_area(sender, records[entity][key])
+
+
+def goes_on(holdings: list[Held], content: Content) -> bool:
+    """Whether it is somewhere else: what has ended says so by its own claims, what has left the sender too by one of scope."""
+    entity, key, life_cycle = content[:3]
+    has_left = any((held.entity, held.key, held.claim["kind"]) == (entity, key, "out_of_scope") for held in holdings)
+    return has_left or life_cycle not in ("withdrawn", "moved")
 
 
 def demands_under(network: Network, node: str) -> Iterator[tuple[str, str, str | list[str]]]:

@@ -34,6 +34,9 @@ class Cursor(Protocol):
 class Connection(Protocol):
     """A clerk's connection to either kind of database: parameters are `%s`; leaving it commits, an exception rolls back."""
 
+    raw: Any
+    """The driver's own."""
+
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> Cursor: ...
     def many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None: ...
     def rows(self, statement: str) -> list[dict[str, Any]]: ...
@@ -133,7 +136,7 @@ class Departments:
     def make(self, password_file: Path) -> bool:
         """Create what does not exist; write the capture role's password where Connect reads it. Returns whether anything was made.
 
-        Beside it are the addresses of the subscribers' databases: `<settings>.url`.
+        Beside it are that password alone (`.password`, for `check --databases`) and the subscribers' databases (`<settings>.url`).
         """
         done = password_file.with_name("departments.made")
         if done.exists():
@@ -145,6 +148,7 @@ class Departments:
         for name, url in self._make_targets(password).items():
             _write(password_file.with_name(f"{name}.url"), url)
         _write(password_file, f"password={password}\n")
+        _write(password_file.with_suffix(".password"), password)
         _write(done, "")  # last: what was broken off is made anew
         return True
 

@@ -27,6 +27,7 @@ def settings_text(
         lines.append(
             f"[databases.{department.settings}]\nport = {departments.port_of(department)}\n"
             f'dbname = "{database_of(department)}"\nuser = "{ROLE}"\nconnect_password = "${{file:{password_file}:password}}"\n'
+            f'password = "${{file:{password_file.with_suffix(".password")}}}"\n'
         )
     sections = {
         subscriber.settings: _subscriber(subscriber, departments, password_file, webhook)

@@ -25,6 +25,7 @@ from sync_engine.model.declaration import Declarations
 from sync_engine.runtime.demo.bulk import load
 from sync_engine.runtime.demo.departments import Departments
 from sync_engine.runtime.demo.installation import settings_text
+from sync_engine.runtime.demo.load import History, Load
 from sync_engine.runtime.demo.world import world
 from sync_engine.runtime.localstack import Endpoints, LocalStack
 from sync_engine.runtime.localstack.process import Child
@@ -34,8 +35,10 @@ from sync_engine.runtime.receiver import Receiver
 from sync_engine.settings import Settings
 
 PEOPLE, OF_JINAN = 250, 200
-"""Of the whole sample network, and of 金安区 alone."""
+"""Of the whole sample network, and of 金安区 alone, unless more are asked for."""
 FIRST_PUSH_SECONDS = 120.0
+MANY = 100_000
+"""Rows of a table that are worth a line."""
 Say = Callable[[str], None]
 """Gets a Message, so that it may be said in the reader's language, or a text of the servers' as it is."""
 
@@ -47,8 +50,8 @@ def control_file(home: Path) -> Path:
 class Demo:
     """One demo on one home folder. `run` returns when it was asked to stop."""
 
-    def __init__(self, home: Path, declarations_dir: Path | None, say: Say, began: float) -> None:
-        """`began`: `time.monotonic()` of the process's start."""
+    def __init__(self, home: Path, declarations_dir: Path | None, say: Say, began: float, people: int = PEOPLE) -> None:
+        """`began`: `time.monotonic()` of the process's start. `people`: of a home that has none yet."""
         self.home = home.resolve()
         self._declarations_dir = declarations_dir
         self._declarations: Declarations = declared.read(declarations_dir)
@@ -61,6 +64,9 @@ class Demo:
         self._loaded = False
         self._paused: set[str] = set()
         self._departments: Departments | None = None
+        self._people = people
+        self._load: Load | None = None
+        self._load_lock = threading.Lock()
 
     def run(self, seconds: float | None = None) -> None:
         """Start everything, show one change go through, then wait for Ctrl-C (or for `seconds`)."""
@@ -89,9 +95,11 @@ class Demo:
     def _prepare(self, endpoints: Endpoints, webhook_url: str, webhook_secret: str) -> Settings:
         password_file = self.home / "stack" / "secrets" / "capture.properties"
         self._departments = Departments(endpoints.postgres, endpoints.mariadb, self._declarations)
+        self._history = History(self.home / "history.json")
         if self._departments.make(password_file):
-            load(world(PEOPLE), self._departments.driver)
-            self._mark(Message("departments have {people} synthetic people", people=PEOPLE))
+            load(world(self._people), self._departments.driver, self._mark_rows)
+            self._history.begin(self._people)
+        self._mark(Message("departments have {people} synthetic people", people=self._history.people))
         file = self.home / "settings.toml"
         secret_file = self.home / "webhook.secret"
         secret_file.write_text(webhook_secret)
@@ -103,6 +111,10 @@ class Demo:
         schemas = apply_schemas(self._declarations, installed)
         self._mark(Message("{topics} topics and {schemas} schemas are there", topics=topics, schemas=schemas))
         return installed
+
+    def _mark_rows(self, table: str, rows: int) -> None:
+        if rows % MANY == 0:
+            self._mark(Message("{table}: {rows} rows", table=table, rows=rows))
 
     def _start_nodes(self) -> None:
         for name in self._declarations.nodes:
@@ -166,17 +178,34 @@ class Demo:
     def change(self) -> str:
         """Change one resident's address by SQL; returns the id number."""
         assert self._departments is not None
-        number, street = secrets.randbelow(OF_JINAN) + 1, secrets.randbelow(900) + 1
+        row = None
         with self._departments.connect("jinan/public_security") as database:
-            row = database.execute(
-                "UPDATE hj.t_czrk SET hjdz = %s, mz = CASE mz WHEN '汉族' THEN '回族' ELSE '汉族' END, qrrq = current_date WHERE rybh = %s"
-                " RETURNING gmsfhm",
-                [f"皖西路{street}号", number],
-            ).fetchone()
-        assert row is not None
+            while row is None:  # the load moves some away
+                number, street = secrets.randbelow(OF_JINAN) + 1, secrets.randbelow(900) + 1
+                row = database.execute(
+                    "UPDATE hj.t_czrk SET hjdz = %s, mz = CASE mz WHEN '汉族' THEN '回族' ELSE '汉族' END, qrrq = current_date"
+                    " WHERE rybh = %s RETURNING gmsfhm",
+                    [f"皖西路{street}号", number],
+                ).fetchone()
         with self._pushed:
             self._last.pop(row[0], None)
         return str(row[0])
+
+    def load(self, changes_per_second: float, seconds: float, say: Callable[[Mapping[str, Any]], None]) -> None:
+        """Let things happen in the departments at this rate; `say` gets what is known so far, about once a second."""
+        assert self._departments is not None
+        if not self._load_lock.acquire(blocking=False):
+            raise ValueError("a load is running already")
+        try:
+            self._load = Load(self._departments.connect, self._transactions, changes_per_second)
+            self._load.run(self._history.happening(), seconds, self._stop.wait, say)
+        finally:
+            self._load = None
+            self._load_lock.release()
+
+    def _transactions(self) -> float:
+        """Committed by all nodes."""
+        return sum(_transactions(json.loads(address_file(self.home / "state", node, "0").read_text())) for node in self._nodes)
 
     def _wait_pushed(self, key: str) -> bool:
         with self._pushed:
@@ -193,7 +222,9 @@ class Demo:
         with self._pushed:
             self._last[data["key"]] = data
             self._pushed.notify_all()
-        if self._loaded:
+        if self._load is not None:
+            self._load.received(payload)
+        elif self._loaded:
             items = ", ".join(sorted(data["items"]))
             told = "webhook {id}: signature ok, {type}, version {version}, items {items}"
             self._say(Message(told, id=webhook_id, type=payload["type"], version=data["version"], items=items))
@@ -255,6 +286,11 @@ def _lags(address: Mapping[str, Any]) -> list[dict[str, Any]]:
     return lags
 
 
+def _transactions(address: Mapping[str, Any]) -> float:
+    text = httpx2.get(address["url"] + "/metrics", headers={"Authorization": f"Bearer {address['token']}"}, timeout=2.0).text
+    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith("syncengine_transactions_total{"))
+
+
 class _ReceiverThread:
     """The receiver in an event loop of its own."""
 
@@ -286,7 +322,7 @@ def _new_secret() -> str:
 
 
 class _Control:
-    """A loopback socket with a token on which `demo change|break|heal` reach the running demo."""
+    """A loopback socket with a token on which `demo change|load|break|heal` reach the running demo: an order a line, answers in lines."""
 
     def __init__(self, demo: Demo) -> None:
         token = secrets.token_urlsafe(16)
@@ -296,7 +332,10 @@ class _Control:
                 asked = json.loads(self.rfile.readline())
                 if not secrets.compare_digest(asked.get("token", ""), token):
                     return
-                self.wfile.write(json.dumps(_obey(demo, asked)).encode() + b"\n")
+                self._answer(_obey(demo, asked, lambda progress: self._answer({"progress": progress})))
+
+            def _answer(self, answer: Mapping[str, Any]) -> None:
+                self.wfile.write(json.dumps(answer).encode() + b"\n")
 
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Obey)
         self._server.daemon_threads = True
@@ -313,12 +352,17 @@ class _Control:
         self._server.shutdown()
 
 
-def _obey(demo: Demo, asked: dict[str, Any]) -> dict[str, Any]:
+def _obey(demo: Demo, asked: dict[str, Any], say: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
     try:
-        if asked["do"] == "change":
+        if asked["do"] == "load":
+            demo.load(asked["rate"], asked["seconds"], say)
+            done = Message("the load is over")
+        elif asked["do"] == "change":
             done = Message("changed the address of {person} by SQL", person=f"{demo.change()[:6]}********")
         else:
             done = demo.heal() if asked["do"] == "heal" else demo.break_(asked["what"])
         return {"ok": done.template, "arguments": done.arguments}
+    except BrokenPipeError:  # whoever asked has gone; a load ends with it
+        return {}
     except Exception as error:  # whoever asked is to see it, and the demo goes on
         return {"error": f"{type(error).__name__}: {error}"}

@@ -1,0 +1,133 @@
+"""The departments work on while every process of the network is killed in turn: afterwards nobody lacks anything."""
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pymysql
+import pytest
+
+from sync_engine.model import names
+from sync_engine.runtime.demo.departments import Connection
+from sync_engine.runtime.demo.player import Player
+from sync_engine.runtime.demo.workload import Transaction, events
+from sync_engine.runtime.localstack import LocalStack
+from tests.e2e.network import Network
+from tests.e2e.oracle_check import assert_all_hold_what_is_owed
+
+pytestmark = pytest.mark.stack
+
+PEOPLE = 500
+CHANGES_PER_SECOND = 20
+SERVERS = ("redis", "registry", "connect", "postgres", "mariadb", "kafka")
+BETWEEN_SECONDS = 5
+GONE = (psycopg.OperationalError, pymysql.OperationalError, pymysql.InterfaceError)
+
+
+@pytest.fixture
+def network(home: Path, tmp_path: Path) -> Iterator[Network]:
+    with LocalStack(home / "stack") as stack:
+        running = Network(stack, tmp_path, PEOPLE)
+        try:
+            running.start()
+            running.catch_up(180)
+            yield running
+        finally:
+            running.stop()
+
+
+class Eyes:
+    """Lets the journal look at the rows that a transaction of the workload wrote, by what its statements name."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._connections: dict[str, Connection] = {}
+
+    def look(self, transaction: Transaction) -> None:
+        sources = {source.table: source for source in self._network.declarations.departments[transaction.database].sources}
+        if transaction.database not in self._connections:
+            self._connections[transaction.database] = self._network.departments.connect(transaction.database)
+        connection = self._connections[transaction.database]
+        whole = {text.split()[1] for text, _ in transaction.statements if text.startswith("TRUNCATE")}
+        for table in whole:
+            self._network.journal.note(sources[table].id, connection.rows(f"SELECT * FROM {table}"))
+        for text, parameters in transaction.statements:
+            table = re.match(r"(?:INSERT INTO|UPDATE|DELETE FROM|COPY|TRUNCATE) (\S+)", text)[1]  # type: ignore[index]
+            if table in whole:
+                continue
+            named = re.search(r"WHERE (\w+) = %s$", text)
+            column = named[1] if named else sources[table].primary_key[0]
+            given = [value for row in parameters for value in row] if text.startswith("COPY") else parameters
+            values = {str(value) for value in given}
+            listed = ", ".join("'" + value.replace("'", "''") + "'" for value in sorted(values))
+            rows = connection.rows(f"SELECT * FROM {table} WHERE concat({column}, '') IN ({listed})")
+            self._network.journal.note(sources[table].id, rows, lambda row, c=column, v=values: str(row[c]) in v)  # type: ignore[misc]
+        connection.rollback()  # the next look sees what is then
+
+    def blink(self) -> None:
+        self._connections.clear()
+
+
+class Clerks(threading.Thread):
+    """The workload in a thread, until `stop`. When a database goes, what it left is looked at as soon as it is back."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__(name="clerks", daemon=True)
+        self._network, self._eyes, self._over = network, Eyes(network), threading.Event()
+        self.player = Player(network.departments.connect, CHANGES_PER_SECOND, after=self._eyes.look)
+        self.interruptions = 0
+        self.failure: BaseException | None = None
+
+    def run(self) -> None:
+        happening = events(PEOPLE)
+        try:
+            while not self._over.is_set():
+                try:
+                    self.player.play(happening, 10**6, self._over.wait)
+                except GONE:
+                    self.interruptions += 1
+                    self._eyes.blink()
+                    self._look_at_all()
+        except BaseException as failure:
+            self.failure = failure
+            raise
+
+    def _look_at_all(self) -> None:
+        while True:
+            try:
+                return self._network.note()
+            except GONE:
+                time.sleep(0.5)
+
+    def stop(self) -> None:
+        self._over.set()
+        self.join(60)
+        assert self.failure is None
+        assert not self.is_alive()
+
+
+def test_every_process_is_killed_in_turn_while_the_departments_work(network: Network) -> None:
+    clerks = Clerks(network)
+    clerks.start()
+    try:
+        for name in [*network.nodes, *SERVERS]:
+            time.sleep(BETWEEN_SECONDS)
+            if name in network.nodes:
+                network.nodes[name].kill()
+            else:
+                network.stack.process(name).kill()
+                network.stack.restart(name)
+            network.tend()
+            assert clerks.is_alive()
+        time.sleep(BETWEEN_SECONDS)
+        network.tend()
+    finally:
+        clerks.stop()
+    assert clerks.interruptions >= 2, "both databases were killed"
+    assert clerks.player.changes > 500
+    assert_all_hold_what_is_owed(network, 240)
+    for node in network.nodes:
+        assert network.reader(names.dead(node)).more() == []
