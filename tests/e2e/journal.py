@@ -62,8 +62,10 @@ class Journal:
             if old is not None and old != new:
                 self._add(declared["entity"], old, {**slot, "kind": "withdraw", "cells": {}, "moved_to": new})
             if after is not None and new is not None:
-                self._add(declared["entity"], new, {**slot, **self._said(source, identity, mapping, declared, after), "moved_to": None})
-                self._note_region(declared, new, after)
+                said = self._said(source, identity, mapping, declared, after)
+                self._add(declared["entity"], new, {**slot, **said, "moved_to": None})
+                if said["kind"] == "assert":
+                    self._note_region(declared, new, after)
 
     def _add(self, entity: str, key: str, claim: Claim) -> None:
         self._claims.setdefault((entity, key), []).append(Held(entity, key, (claim["source"].split("/")[0],), claim))
