@@ -19,6 +19,7 @@ from sync_engine.runtime.reads import address_file
 from sync_engine.runtime.registry import SchemaRegistry
 from sync_engine.runtime.schemas import AvroCodec, all_schemas
 from tests.e2e.network import CITY, COUNTY, DECLARATIONS, PROVINCE, Network
+from tests.e2e.test_9_provisioning import epoch, set_epoch  # noqa: F401  (a fixture)
 
 pytestmark = pytest.mark.stack
 
@@ -29,7 +30,7 @@ NEW = "shucheng"
 TABLE = "CREATE TABLE jj.jdc (xh bigint PRIMARY KEY, clsbdh varchar(17), hphm varchar(10), syxz varchar(10), djqh char(6))"
 
 
-def grown(folder: Path) -> Path:
+def grown(folder: Path, stands_at: int) -> Path:
     """The sample's declarations with the README's files written beside them, and its lines of network.yaml put in."""
     for part in ("connectors", "topics", "schemas"):
         shutil.copytree(DECLARATIONS / part, folder / part)
@@ -45,6 +46,7 @@ def grown(folder: Path) -> Path:
             assert f"\n{section}:\n" in known
             known = known.replace(f"\n{section}:\n", f"\n{section}:\n{lines}")
         file.write_text(known, encoding="utf-8")
+    set_epoch(folder, stands_at)
     return folder
 
 
@@ -73,8 +75,8 @@ def traffic(network: Network) -> "psycopg.Connection[tuple[object, ...]]":
     return psycopg.connect(server.render_as_string(hide_password=False))
 
 
-def test_what_the_readme_adds_works_as_written(network: Network, tmp_path: Path) -> None:
-    folder, settings = grown(tmp_path), prepare(network)
+def test_what_the_readme_adds_works_as_written(network: Network, tmp_path: Path, epoch: int) -> None:  # noqa: F811
+    folder, settings = grown(tmp_path, epoch), prepare(network)
 
     def command(*arguments: str) -> list[str]:
         words = network.command(*arguments)
