@@ -61,9 +61,7 @@ class Load:
         if committed >= self.began:
             self.latencies.append(time.time() - committed)
 
-    def run(
-        self, happening: Iterator[Event], seconds: float, stopped: Callable[[float], bool], say: Callable[[Mapping[str, Any]], None]
-    ) -> None:
+    def run(self, happening: Iterator[Event], seconds: float, stopped: Callable[[float], bool], say: Report) -> None:
         """`say` gets what is known so far about once a second, and the whole at the end."""
         player, told, began, before = Player(self.connect, self.changes_per_second), 0.0, time.monotonic(), self.transactions()
 

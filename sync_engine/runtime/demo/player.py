@@ -24,19 +24,15 @@ class _Late(NamedTuple):
 
 
 class Player:
-    """`play` may be called again, also after it raised: what was open then is rolled back.
-
-    `before` is told of every transaction before its first statement, `after` once it is committed or rolled back.
-    """
+    """`play` may be called again, also after it raised. `after` is told of every transaction once it is committed or rolled back."""
 
     def __init__(
         self,
         connect: Connect,
         changes_per_second: float,
-        before: Callable[[Transaction], None] = lambda transaction: None,
         after: Callable[[Transaction], None] = lambda transaction: None,
     ) -> None:
-        self._connect, self._rate, self._before, self._after = connect, changes_per_second, before, after
+        self._connect, self._rate, self._after = connect, changes_per_second, after
         self._connections: dict[str, Connection] = {}
         self._late: list[_Late] = []
         self.changes = 0
@@ -64,7 +60,6 @@ class Player:
             self._end()
 
     def _write(self, transaction: Transaction) -> None:
-        self._before(transaction)
         if transaction.outlasts:
             connection = self._connect(transaction.database)
             self._late.append(_Late(self.transactions + transaction.outlasts, connection, transaction))

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,7 @@ class Demo:
         self._departments: Departments | None = None
         self._people = people
         self._load: Load | None = None
+        self._rows_told: dict[str, int] = {}
         self._load_lock = threading.Lock()
 
     def run(self, seconds: float | None = None) -> None:
@@ -113,7 +114,8 @@ class Demo:
         return installed
 
     def _mark_rows(self, table: str, rows: int) -> None:
-        if rows % MANY == 0:
+        if rows // MANY > self._rows_told.get(table, 0):
+            self._rows_told[table] = rows // MANY
             self._mark(Message("{table}: {rows} rows", table=table, rows=rows))
 
     def _start_nodes(self) -> None:
@@ -332,7 +334,8 @@ class _Control:
                 asked = json.loads(self.rfile.readline())
                 if not secrets.compare_digest(asked.get("token", ""), token):
                     return
-                self._answer(_obey(demo, asked, lambda progress: self._answer({"progress": progress})))
+                with suppress(ConnectionError):  # whoever asked has gone; a load ends with it
+                    self._answer(_obey(demo, asked, lambda progress: self._answer({"progress": progress})))
 
             def _answer(self, answer: Mapping[str, Any]) -> None:
                 self.wfile.write(json.dumps(answer).encode() + b"\n")
@@ -362,7 +365,7 @@ def _obey(demo: Demo, asked: dict[str, Any], say: Callable[[Mapping[str, Any]], 
         else:
             done = demo.heal() if asked["do"] == "heal" else demo.break_(asked["what"])
         return {"ok": done.template, "arguments": done.arguments}
-    except BrokenPipeError:  # whoever asked has gone; a load ends with it
-        return {}
+    except ConnectionError:
+        raise
     except Exception as error:  # whoever asked is to see it, and the demo goes on
         return {"error": f"{type(error).__name__}: {error}"}
