@@ -215,12 +215,13 @@ def _read_again_by_signal(stack: LocalStack, reader: Reader, department: psycopg
     for turn in range(1, 21):
         department.execute(f"UPDATE {TABLE} SET xm = %s WHERE rybh IN ('s1', 's1500', 's2999')", (str(turn),))
         time.sleep(0.05)
-    changes = [change for change, _ in reader.changes(3001 + 60, within_seconds=12)]
+    overtaken = {"s1", "s1500", "s2999"}
+    rows = {"r2", *(f"s{n}" for n in range(1, 3001))}
+    changes = _all_of_the_snapshot(reader, must_come=rows - overtaken, last_turn=(overtaken, "20"))
 
     reads = [change for change in changes if change["op"] == "r"]
-    assert {"r2", *(f"s{n}" for n in range(1, 3001))} >= {read["after"]["rybh"] for read in reads}
-    overtaken = {"s1", "s1500", "s2999"}
-    assert {read["after"]["rybh"] for read in reads} >= {"r2", *(f"s{n}" for n in range(1, 3001))} - overtaken
+    assert rows >= {read["after"]["rybh"] for read in reads}
+    assert {read["after"]["rybh"] for read in reads} >= rows - overtaken
     assert {read["source"]["snapshot"] for read in reads} == {"incremental"}
     positions = [read_position(change["source"], 3, 0) for change in (last[0], *changes)]
     assert {position[1] for position in positions} == {STREAM}
@@ -229,6 +230,23 @@ def _read_again_by_signal(stack: LocalStack, reader: Reader, department: psycopg
     for change in changes:
         newest[change["after"]["rybh"]] = change["after"]
     assert {newest[row]["xm"] for row in overtaken} == {"20"}, "a READ that was overtaken is dropped"
+
+
+def _all_of_the_snapshot(reader: Reader, must_come: set[str], last_turn: tuple[set[str], str]) -> list[dict[str, Any]]:
+    """Everything up to the rows' READs and the last turn's updates, and what comes within 3 seconds after.
+
+    How many changes that is depends on the windows: a READ is dropped when a change came in its window, and a chunk may be read anew.
+    """
+    changes: list[dict[str, Any]] = []
+    updated, value = last_turn
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        changes += [change for change, _ in reader.changes(500, within_seconds=1)]
+        read = {change["after"]["rybh"] for change in changes if change["op"] == "r"}
+        written = {change["after"]["rybh"] for change in changes if change["op"] == "u" and change["after"]["xm"] == value}
+        if read >= must_come and written >= updated:
+            break
+    return changes + [change for change, _ in reader.changes(len(must_come), within_seconds=3)]
 
 
 async def _slot_made_again(connect: ConnectClient, department: psycopg.Connection[Any]) -> None:
