@@ -143,6 +143,9 @@ class CaseStage:
                     outputs.append(self._alert(key, opened, None))
         return outputs
 
+    def has_more(self, partition: int) -> bool:
+        return False
+
     def _settled(self, state: CaseState, now_ms: int) -> bool:
         settle_ms = self._settle_ms.get((state.entity, state.rule), int(DEFAULT_SETTLE_SECONDS * 1000))
         if now_ms - state.raised_ms < settle_ms:

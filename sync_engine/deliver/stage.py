@@ -151,6 +151,9 @@ class DeliverStage:
         waiting.fresh.clear()
         return outputs
 
+    def has_more(self, partition: int) -> bool:
+        return False
+
     def _tries(self, now_ms: int) -> int:
         """How many requests a partition may send now. While the endpoint fails it is one a round over all partitions of ours."""
         if now_ms < self._down_until_ms:

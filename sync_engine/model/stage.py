@@ -107,6 +107,9 @@ class Stage(Protocol):
         Called at the end of a batch, in its transaction, and between batches.
         """
 
+    def has_more(self, partition: int) -> bool:
+        """Whether `work` goes on at once, with the next slice of something long: then no turn waits for records."""
+
     def conclude(self, request: Request, answer: Answer, view: View, now_ms: int) -> Sequence[Emit]:
         """What the answer to a request causes."""
 
@@ -128,6 +131,9 @@ class Stateless:
 
     def work(self, partition: int, view: View, now_ms: int) -> Sequence[Output]:
         return ()
+
+    def has_more(self, partition: int) -> bool:
+        return False
 
     def conclude(self, request: Request, answer: Answer, view: View, now_ms: int) -> Sequence[Emit]:
         return ()

@@ -172,6 +172,9 @@ class ResolveStage:
         view.put(reserved, State(sweep=state.sweep, cursor=None if done else found[-1][0]))
         return outputs
 
+    def has_more(self, partition: int) -> bool:
+        return bool(self._unfinished.get(partition))
+
     def _sweep_record(
         self, key_bytes: bytes, state: State, source: str, position: Position, partition: int, view: View, now_ms: int
     ) -> list[Output]:

@@ -136,7 +136,7 @@ class BatchLoop:
         holds: Holds | None = None,
         batch_records: int = 1_000,
         quiet_wait_seconds: float = 0.02,
-        idle_commit_ms: int = 250,
+        idle_commit_ms: int = 500,
         remembered_states: int = 20_000,
     ) -> None:
         """`remembered_states`: about how many states, over all partitions, stay decoded between batches.
@@ -256,7 +256,9 @@ class BatchLoop:
 
     def take(self, timeout_seconds: float | None = None) -> list[Record]:
         self._follow_holds()
-        return self._log.take(self._batch_records, self._quiet_wait_seconds if timeout_seconds is None else timeout_seconds)
+        if timeout_seconds is None:
+            timeout_seconds = 0 if any(map(self.stage.has_more, self._overlays)) else self._quiet_wait_seconds
+        return self._log.take(self._batch_records, timeout_seconds)
 
     def process(self, records: Sequence[Record]) -> int:
         try:

@@ -157,7 +157,7 @@ class Worker:
             perform=perform,
             holds=Holds(self.node, stage.captured, self.new_codec()) if isinstance(stage, IngestStage) else None,
             batch_records=settings.worker.batch_records,
-            quiet_wait_seconds=0.05,
+            quiet_wait_seconds=0.25,
         )
 
     def _store(self, stage: Stage, partition: int) -> Store:
