@@ -513,6 +513,7 @@ DEMO: Mapping[str, str] = {
     "changed the address of {person} by SQL": "已用 SQL 修改 {person} 的住址",
     "connectors are running": "连接器已运行",
     "the load is over": "负载已结束",
+    "a load is running already": "已有负载在运行",
     "{changes} changes, {pushes} pushes": "变更 {changes} 行，推送 {pushes} 次",
     "{table}: {rows} rows": "{table}：{rows} 行",
     "departments have {people} synthetic people": "各部门已有 {people} 名合成人员",
