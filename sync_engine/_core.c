@@ -180,7 +180,7 @@ typedef struct {
     PyObject *claim;     /* the class */
     PyObject *items;     /* names, in the order of the schema */
     PyObject *otherwise; /* the pure function */
-    PyObject *texts[TEXTS]; /* sources and mappings, which come again and again */
+    PyObject *texts[TEXTS]; /* sources, mappings, names of items: they come again and again */
     Py_ssize_t start;
     char kinds[ITEMS_MAX];
 } Reader;
@@ -320,11 +320,42 @@ read_values(Reader *reader, const uint8_t **at, const uint8_t *end)
 enum { READ_SOURCE, READ_ROW, READ_MAPPING, READ_KIND, READ_POSITION, READ_VALUES, READ_MOVED_TO, READ_WITHHELD, READ_UNCHANGED,
        READ_POSITIONS, READ_FLOOR, READ_EFFECTIVE_MS, READ_PATH, READ_VIA, READ_ERROR, READ_FIELDS };
 
-/* The common claim: no nulls, none withheld or unchanged, no positions, no floor, no error. NULL, without an exception, for others. */
+/* An array of names, nearly always empty. */
+static PyObject *
+read_names(Reader *reader, const uint8_t **at, const uint8_t *end)
+{
+    Py_ssize_t count;
+    if (!read_size(at, end, &count))
+        return NULL;
+    PyObject *names = PyTuple_New(count);
+    for (Py_ssize_t i = 0; names != NULL && i < count; i++) {
+        PyObject *name = read_known_text(reader, at, end);
+        if (name == NULL)
+            Py_CLEAR(names);
+        else
+            PyTuple_SET_ITEM(names, i, name);
+    }
+    if (names != NULL && count && (*at >= end || *(*at)++ != 0)) /* further blocks */
+        Py_CLEAR(names);
+    return names;
+}
+
+static int
+add_nulls(Reader *reader, const uint8_t **at, const uint8_t *end, PyObject *values)
+{
+    PyObject *names = read_names(reader, at, end);
+    int done = names != NULL;
+    for (Py_ssize_t i = 0; done && i < PyTuple_GET_SIZE(names); i++)
+        done = !PyDict_SetItem(values, PyTuple_GET_ITEM(names, i), Py_None);
+    Py_XDECREF(names);
+    return done;
+}
+
+/* The common claim: no item is unchanged, no positions, no floor, no error. NULL, without an exception, for others. */
 static PyObject *
 read_claim(Reader *reader, const uint8_t *at, const uint8_t *end, PyObject *path)
 {
-    static const uint8_t NO_EVIDENCE[6] = {0};
+    static const uint8_t NO_EVIDENCE[4] = {0};
     PyObject *read[READ_FIELDS] = {NULL}, *claim = NULL;
     if (at >= end || *at > 6 || *at & 1)
         return NULL;
@@ -333,14 +364,14 @@ read_claim(Reader *reader, const uint8_t *at, const uint8_t *end, PyObject *path
         && (read[READ_MAPPING] = read_known_text(reader, &at, end)) != NULL && (read[READ_POSITION] = read_position(&at, end)) != NULL
         && (read[READ_EFFECTIVE_MS] = read_int(&at, end)) != NULL && (read[READ_MOVED_TO] = read_optional_text(&at, end)) != NULL
         && (read[READ_VIA] = read_optional_text(&at, end)) != NULL && (read[READ_VALUES] = read_values(reader, &at, end)) != NULL
+        && add_nulls(reader, &at, end, read[READ_VALUES]) && (read[READ_WITHHELD] = read_names(reader, &at, end)) != NULL
         && end - at == sizeof NO_EVIDENCE && !memcmp(at, NO_EVIDENCE, sizeof NO_EVIDENCE)) {
-        read[READ_WITHHELD] = PyTuple_New(0);
         read[READ_UNCHANGED] = PyDict_New();
         read[READ_POSITIONS] = PyDict_New();
         read[READ_FLOOR] = Py_NewRef(Py_None);
         read[READ_ERROR] = Py_NewRef(Py_None);
         read[READ_PATH] = Py_NewRef(path);
-        if (read[READ_WITHHELD] != NULL && read[READ_UNCHANGED] != NULL && read[READ_POSITIONS] != NULL)
+        if (read[READ_UNCHANGED] != NULL && read[READ_POSITIONS] != NULL)
             claim = PyObject_Vectorcall(reader->claim, read, READ_FIELDS, NULL);
     }
     for (int i = 0; i < READ_FIELDS; i++)
