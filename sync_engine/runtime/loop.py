@@ -35,8 +35,6 @@ Perform = Callable[[Sequence[Request]], Sequence[Answer]]
 
 OpenStore = Callable[[int], Store]
 NOTE_OFFSETS_MS = 10_000
-AHEAD_RECORDS = 500
-"""So many records' outputs go to the log at once, while the rest of their batch is being decided."""
 FOLLOW_HOLDS_MS = 1_000
 logger = structlog.get_logger()
 
@@ -163,8 +161,11 @@ class BatchLoop:
         quiet_wait_seconds: float = 0.02,
         idle_commit_ms: int = 250,
         remembered_states: int = 20_000,
+        ahead_records: int = 500,
     ) -> None:
         """`remembered_states`: about how many states, over all partitions, stay decoded between batches.
+
+        `ahead_records`: so many records' outputs go to the log at once, while the rest of their batch is being decided.
 
         `holds`: its brake; a stage without one has None.
         """
@@ -183,6 +184,7 @@ class BatchLoop:
         self._quiet_wait_seconds = quiet_wait_seconds
         self._idle_commit_ms = idle_commit_ms
         self._remembered = remembered_states
+        self._ahead_records = ahead_records
         self._overlays: dict[int, Overlay] = {}
         self._stores: dict[int, Store] = {}
         self._next: dict[TopicPartition, int] = {}
@@ -311,7 +313,7 @@ class BatchLoop:
         nothing = _NoState()
         ahead = 0
         for number, record in enumerate(records):
-            if number and number % AHEAD_RECORDS == 0 and self._perform is None:
+            if number and number % self._ahead_records == 0 and self._perform is None:
                 # Where the world is asked something, no transaction is to be open meanwhile.
                 self._log.write_ahead(emits)
                 ahead += len(emits)
