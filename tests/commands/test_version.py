@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 
-from sync_engine.model.core import CORE
+BUILT = "compiled" if find_spec("sync_engine._core") else "pure"
 
 
-@pytest.mark.parametrize(("asked", "core"), [("", "compiled" if CORE else "pure"), ("pure", "pure")])
+@pytest.mark.parametrize(("asked", "core"), [("", BUILT), ("pure", "pure")])
 def test_the_core_is_told(asked: str, core: str) -> None:
     environment = {**os.environ, "SYNC_ENGINE_CORE": asked, "LC_ALL": "C"}
     command = [sys.executable, "-m", "sync_engine", "--version"]
