@@ -3,8 +3,10 @@
     1  take a batch                                       (librdkafka fetches ahead; nothing is ever decided ahead)
     2  load the state of its keys in one trip
     3  decide record by record, pure, on an overlay       (bad data becomes a dead letter; requests are performed together)
-    4  one transaction: outputs, dead letters and the current offsets
-    5  after the commit: the overlay goes to the local store, which notes how far into the changelogs it reflects them
+    4  one transaction: outputs, dead letters and the current offsets. It may begin while a large batch is still being decided, so that
+       the log has the first outputs when the last are made; only the offsets, which come last, let it be committed
+    5  after the commit: the overlay is remembered; now and then all that was is written to the local store, in one piece with how far
+       into the changelogs it reflects them. What a kill takes is read from these again, as is what the store itself had in memory only.
 
 A lane with a brake (ingest) weighs its dead letters before 4: if it trips, the batch is given up, the source's hold is committed instead,
 and the source's partitions stay paused until it is released.
@@ -55,7 +57,8 @@ class Watch(Protocol):
 class Overlay:
     """One partition's state in a batch: reads fall through to what was loaded or to the store, writes stay here until the commit.
 
-    Committed states are remembered as they are, in two generations, so that a key that is spoken of again is neither read nor decoded.
+    Committed states are remembered as they are, in two generations, so that a key that is spoken of again is neither read nor decoded. They
+    are written when the younger generation is full, so that one that changes often is encoded once.
     """
 
     def __init__(self, store: Store, state_type: type) -> None:
@@ -66,6 +69,8 @@ class Overlay:
         self._changed: dict[bytes, Any] = {}
         self._recent: dict[bytes, Any] = {}
         self._older: dict[bytes, Any] = {}
+        self._unwritten: dict[bytes, Any] = {}
+        """Committed and not in the store yet. All of them are in `_recent` too."""
 
     def load(self, keys: Iterable[bytes]) -> None:
         loaded, recent, older = self._loaded, self._recent, self._older
@@ -96,6 +101,7 @@ class Overlay:
 
     def scan(self, after: bytes, limit: int) -> list[tuple[bytes, Any]]:
         """Merges the store's next keys with those changed here. May return fewer than `limit` only at the end."""
+        self.write({})
         found = {key: self._decoder.decode(raw) for key, raw in self._store.scan(after, limit)}
         last = max(found) if len(found) == limit else None
         for key, state in self._changed.items():
@@ -103,18 +109,35 @@ class Overlay:
                 found[key] = state
         return [(key, found[key]) for key in sorted(found) if found[key] is not None]
 
-    def apply(self, offsets: Mapping[str, int], remembered: int = 0) -> None:
-        """Write what is committed to the store. About `remembered` states, those used last, are kept at hand."""
-        encode = self._encode
-        self._store.write({key: None if state is None else encode(state) for key, state in self._changed.items()}, offsets)
+    def committed(self, key: bytes) -> Any:
+        """As of the last commit, whatever the batch in hand says. From any thread."""
+        unwritten = self._unwritten
+        if key in unwritten:
+            return unwritten[key]
+        raw = self._store.get_many([key])[0]
+        return None if raw is None else msgspec.msgpack.decode(raw, type=self._decoder.type)
+
+    def apply(self, remembered: int = 0) -> None:
+        """The batch is committed. About `remembered` states, those used last, are kept at hand."""
         recent = self._recent
         recent.update(self._loaded)
         recent.update(self._changed)
-        if len(recent) > remembered // 2:
-            self._older, self._recent = recent, {}
+        self._unwritten.update(self._changed)
         self._loaded, self._changed = {}, {}
+        if len(recent) > remembered // 2:
+            self.write({})
+            self._older, self._recent = recent, {}
+
+    def write(self, offsets: Mapping[str, int]) -> None:
+        """Write all that is committed to the store and, per changelog topic, up to where that holds what it says."""
+        if self._unwritten or offsets:
+            encode = self._encode
+            self._store.write({key: None if state is None else encode(state) for key, state in self._unwritten.items()}, offsets)
+            self._unwritten = {}  # not emptied: another thread may be looking into it
 
     def drop(self) -> None:
+        """The batch is given up."""
+        self.write({})
         for states in (self._loaded, self._changed, self._recent, self._older):
             states.clear()
 
@@ -138,8 +161,11 @@ class BatchLoop:
         quiet_wait_seconds: float = 0.02,
         idle_commit_ms: int = 500,
         remembered_states: int = 20_000,
+        ahead_records: int = 500,
     ) -> None:
         """`remembered_states`: about how many states, over all partitions, stay decoded between batches.
+
+        `ahead_records`: so many records' outputs go to the log at once, while the rest of their batch is being decided.
 
         `holds`: its brake; a stage without one has None.
         """
@@ -158,6 +184,7 @@ class BatchLoop:
         self._quiet_wait_seconds = quiet_wait_seconds
         self._idle_commit_ms = idle_commit_ms
         self._remembered = remembered_states
+        self._ahead_records = ahead_records
         self._overlays: dict[int, Overlay] = {}
         self._stores: dict[int, Store] = {}
         self._next: dict[TopicPartition, int] = {}
@@ -187,10 +214,8 @@ class BatchLoop:
 
         A point read: safe from another thread, sees the last commit.
         """
-        store, state_type = self._stores[partition], self.stage.state_type
-        assert state_type is not None, f"{self.stage.name} keeps no state"
-        raw = store.get_many([key])[0]
-        return None if raw is None else msgspec.msgpack.decode(raw, type=state_type)
+        assert self.stage.state_type is not None, f"{self.stage.name} keeps no state"
+        return self._overlays[partition].committed(key)
 
     # --- partitions come and go: only inside take(), when no batch is in hand ---
 
@@ -216,9 +241,10 @@ class BatchLoop:
             self._next.pop((topic, partition), None)
             self._committed.pop((topic, partition), None)
             self._paused.discard((topic, partition))
+            if (overlay := self._overlays.pop(partition, None)) is not None:
+                overlay.write({})
             if (store := self._stores.pop(partition, None)) is not None:
                 store.close()
-            self._overlays.pop(partition, None)
 
     def _restore(self, partition: int, state_type: type) -> None:
         store = self._stores[partition] = self._open_store(partition)
@@ -234,7 +260,7 @@ class BatchLoop:
             for records in self._log.read((topic, partition), local.get(topic, 0), end):
                 read += len(records)
                 self._fold(topic, records, overlay)
-            overlay.apply({topic: end})
+            overlay.write({topic: end})
         self._overlays[partition] = overlay
         self._watch.restored(self.stage.name, read)
 
@@ -242,7 +268,8 @@ class BatchLoop:
         for record in records:
             if record.key is not None:
                 self.stage.restore(topic, record.key, record.value, record.headers, overlay)
-        overlay.apply({topic: records[-1].offset + 1})
+        overlay.apply()
+        overlay.write({topic: records[-1].offset + 1})
 
     # --- the batch ---
 
@@ -262,12 +289,12 @@ class BatchLoop:
 
     def process(self, records: Sequence[Record]) -> int:
         try:
-            outputs, letters, aside = self._decide(records)
+            outputs, letters, aside, ahead = self._decide(records)
             if self._holds is not None and (holds := self._holds.weigh(records, aside, self._clock.now_ms())):
                 self._hold(holds)
                 return 0
             if records or outputs or letters:
-                self._commit(records, outputs, letters)
+                self._commit(records, outputs, letters, ahead)
             else:
                 self._commit_position()
         except WorldFailure:
@@ -275,8 +302,8 @@ class BatchLoop:
             raise
         return len(records)
 
-    def _decide(self, records: Sequence[Record]) -> tuple[list[Emit], list[DeadLetter], list[Record]]:
-        """What is to be written, the dead letters among it, and the records that they were made of."""
+    def _decide(self, records: Sequence[Record]) -> tuple[list[Emit], list[DeadLetter], list[Record], int]:
+        """What is to be written, the dead letters among it, the records that they were made of, and how many outputs are on their way."""
         now_ms = self._clock.now_ms()
         stage = self.stage
         if stage.state_type is not None:
@@ -286,7 +313,13 @@ class BatchLoop:
         aside: list[Record] = []
         requests: list[Request] = []
         nothing = _NoState()
-        for record in records:
+        ahead = 0
+        for number, record in enumerate(records):
+            if number and number % self._ahead_records == 0 and self._perform is None:
+                # Where the world is asked something, no transaction is to be open meanwhile.
+                self._log.write_ahead(emits)
+                ahead += len(emits)
+                emits = []
             view = self._overlays[record.partition] if stage.state_type is not None else nothing
             try:
                 outputs = stage.decide(record, view, now_ms)
@@ -314,7 +347,7 @@ class BatchLoop:
                     emits.append(output)
         if requests:
             emits.extend(self._ask(requests))
-        return emits, letters, aside
+        return emits, letters, aside, ahead
 
     def _load(self, records: Sequence[Record]) -> None:
         by_partition: dict[int, list[bytes]] = {}
@@ -330,7 +363,7 @@ class BatchLoop:
         for request, answer in zip(requests, answers, strict=True):
             yield from self.stage.conclude(request, answer, self._overlays[request.partition], now_ms)
 
-    def _commit(self, records: Sequence[Record], emits: Sequence[Emit], letters: Sequence[DeadLetter]) -> None:
+    def _commit(self, records: Sequence[Record], emits: Sequence[Emit], letters: Sequence[DeadLetter], ahead: int) -> None:
         for record in records:
             self._next[record.topic, record.partition] = record.offset + 1
         # Every transaction sends the current offsets, also one without records: the group's fencing of zombies rests on them (KIP-447).
@@ -340,8 +373,8 @@ class BatchLoop:
         if self._holds is not None:
             self._holds.keep()
         for overlay in self._overlays.values():
-            overlay.apply({}, self._remembered // len(self._overlays))
-        self._watch.committed(self.stage.name, len(records), len(emits), letters)
+            overlay.apply(self._remembered // len(self._overlays))
+        self._watch.committed(self.stage.name, len(records), ahead + len(emits), letters)
         self._note_offsets(self._last_commit_ms)
 
     def _note_offsets(self, now_ms: int) -> None:
@@ -356,8 +389,8 @@ class BatchLoop:
             logger.info("offsets not noted", stage=self.stage.name, why=str(failure))
             return
         self._noted_ms = now_ms
-        for partition, store in self._stores.items():
-            store.write({}, {topic: end for (topic, of), end in noted.items() if of == partition})
+        for partition, overlay in self._overlays.items():
+            overlay.write({topic: end for (topic, of), end in noted.items() if of == partition})
 
     def _commit_position(self) -> None:
         """Commit the position at the end of the log, past the last transaction's marker: lag is counted from committed offsets."""

@@ -20,6 +20,7 @@ from sync_engine.case.stage import CaseStage
 from sync_engine.deliver.stage import DeliverStage
 from sync_engine.ingest.stage import IngestStage
 from sync_engine.model import names
+from sync_engine.model.core import TOLD
 from sync_engine.model.declaration import WEBHOOK, Declarations, Subscriber
 from sync_engine.model.stage import Answer, Codec, Request, Stage
 from sync_engine.observe.captures import CaptureWatch
@@ -109,6 +110,7 @@ class Worker:
             app.service(_watching_captures(self))
         self._add_control(app)
         _collect_less_garbage()
+        logger.info("core", core=TOLD)
         return app
 
     def _add_lane(self, app: Any, stage: Stage) -> None:

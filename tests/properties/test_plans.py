@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync_engine.model.claim import Claim, Kind, Value
+from sync_engine.model.core import CORE
 from sync_engine.model.declaration import EntityType
 from sync_engine.resolve import content, plan
 from tests.bench.catalogue import class_of, entity_type, read_entry
@@ -52,3 +53,15 @@ def test_a_plan_says_what_the_reference_says(entity: EntityType, records: list[l
         assert msgspec.json.encode(by_plan.content) == msgspec.json.encode(by_reference.content)
         assert by_plan.sources == by_reference.sources
         assert by_plan.findings == by_reference.findings
+
+
+@given(slots(), st.data())
+def test_the_compiled_core_sees_picks_and_compares_as_the_pure_functions(record: list[Claim], data: st.DataObject) -> None:
+    known = [(item, index) for index, slot in enumerate(record) for item in slot.values]
+    won = tuple((item, "confirmed", index) for item, index in data.draw(st.lists(st.sampled_from(known) if known else st.nothing())))
+    holding = {item: tuple(index for index, slot in enumerate(record) if item in slot.values) for item, _ in known}
+    compared = tuple(holding.items())
+    for core in [CORE] if CORE else []:
+        assert core.shape(record) == plan.pure_shape(record)
+        assert core.pick(won, record) == plan.pure_picked(won, record)
+        assert core.differing(compared, record) == plan.pure_differing(compared, record)
