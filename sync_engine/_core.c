@@ -31,14 +31,11 @@ enum { CONTENT, GOLDEN_VERSION, DIGEST, CATALOGUE_VERSION, EFFECTIVE_MS, SOURCES
 
 static Layout claims = {NULL, CLAIM_NAMES, {0}}, contents = {NULL, CONTENT_NAMES, {0}}, goldens = {NULL, GOLDEN_NAMES, {0}};
 
-/* Whether the object's fields can be read: false, without an exception, for a class of another kind. */
+/* Whether the class's fields can be read: false, without an exception, for a class of another kind. */
 static int
-is_readable(Layout *layout, PyObject *object)
+learn(Layout *layout, PyTypeObject *type)
 {
-    PyTypeObject *type = Py_TYPE(object);
-    if (layout->type == type)
-        return 1;
-    Py_ssize_t offsets[16];
+    Py_ssize_t offsets[16] = {0};
     for (int i = 0; layout->names[i] != NULL; i++) {
         PyObject *descriptor = PyObject_GetAttrString((PyObject *)type, layout->names[i]);
         if (descriptor == NULL) {
@@ -58,6 +55,18 @@ is_readable(Layout *layout, PyObject *object)
 }
 
 #define FIELD(layout, object, field) (*(PyObject **)((char *)(object) + (layout).offsets[field]))
+
+/* Whether the object's fields can be read, and each of them is there. */
+static int
+is_readable(Layout *layout, PyObject *object)
+{
+    if (layout->type != Py_TYPE(object) && !learn(layout, Py_TYPE(object)))
+        return 0;
+    for (int i = 0; layout->names[i] != NULL; i++)
+        if (FIELD(*layout, object, i) == NULL)
+            return 0;
+    return 1;
+}
 
 /* --- writing: one buffer, used under the GIL by one call at a time: nothing below runs Python code while it is in use ------------ */
 
@@ -595,13 +604,11 @@ put_golden(Writer *writer, PyObject *golden)
     if (!is_readable(&goldens, golden))
         return 0;
     PyObject *content = FIELD(goldens, golden, CONTENT), *digest = FIELD(goldens, golden, DIGEST);
-    if (content == NULL || digest == NULL || !PyBytes_CheckExact(digest) || !is_readable(&contents, content))
+    if (!PyBytes_CheckExact(digest) || !is_readable(&contents, content))
         return 0;
-    for (int i = 0; contents.names[i] != NULL; i++)
-        if (FIELD(contents, content, i) == NULL)
-            return 0;
-    return put(PyBytes_AS_STRING(writer->prefix), (size_t)PyBytes_GET_SIZE(writer->prefix)) && put_int(FIELD(goldens, golden, GOLDEN_VERSION))
-           && put_number(PyBytes_GET_SIZE(digest)) && put(PyBytes_AS_STRING(digest), (size_t)PyBytes_GET_SIZE(digest))
+    return put(PyBytes_AS_STRING(writer->prefix), (size_t)PyBytes_GET_SIZE(writer->prefix))
+           && put_int(FIELD(goldens, golden, GOLDEN_VERSION)) && put_number(PyBytes_GET_SIZE(digest))
+           && put(PyBytes_AS_STRING(digest), (size_t)PyBytes_GET_SIZE(digest))
            && put_symbol(writer->life_cycles, FIELD(contents, content, LIFE_CYCLE))
            && put_optional_text(FIELD(contents, content, MOVED_TO)) && put_optional_text(FIELD(contents, content, JURISDICTION))
            && put_optional_text(FIELD(contents, content, REDIRECT)) && put_items(writer, FIELD(contents, content, ITEMS))
@@ -820,7 +827,7 @@ differing(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     return found;
 }
 
-/* --- the module -------------------------------------------------------------------------------------------------------------------------*/
+/* --- the module --------------------------------------------------------------------------------------------------------------------*/
 
 static PyMethodDef METHODS[] = {
     {"claim_reader", claim_reader, METH_VARARGS, NULL}, {"golden_writer", golden_writer, METH_VARARGS, NULL},

@@ -82,9 +82,7 @@ class KafkaLog:
         self._ours: dict[TopicPartition, None] = {}  # a dict for its order
         self._paused: set[TopicPartition] = set()  # by the lane
         self._begins: dict[TopicPartition, int] = {}
-        self._rebalanced = self._must_rewind = self._closed = False
-        self._is_open = False  # a transaction that all is well with
-        self._must_abort = False  # one is open, or was given up and is not aborted yet
+        self._rebalanced = self._must_rewind = self._must_abort = self._closed = False
         self._counts: dict[str, int] = {}
         common: dict[str, Any] = {**(client or {}), **_common(bootstrap, transactional_id), "error_cb": self._on_error, "logger": logger}
         self._fetching = {**common, **_fetching(group, fetched_ahead_kib)}
@@ -117,37 +115,28 @@ class KafkaLog:
             raise
         return self._records(messages) if messages else []
 
-    def write_ahead(self, emits: Sequence[Emit]) -> None:
-        if not emits:
-            return
-        partitions = self._partitions(emits)
-        if not self._is_open:
-            self._begin_transaction()
-        try:
-            self._produce(emits, partitions)
-        except ck.KafkaException as failure:
-            raise self._given_up(failure) from failure
-
     def commit(self, emits: Sequence[Emit], offsets: Mapping[TopicPartition, int]) -> None:
         if not offsets:
             raise ValueError("a transaction without offsets is not fenced by the group")
         if foreign := offsets.keys() - self._ours.keys():
             raise ValueError(f"offsets of partitions that are not ours: {sorted(foreign)}")
         self._must_rewind = True  # until the commit is known; MustRestart leaves it so
-        if not self._is_open:
-            self._finish_abort(_ABORT_SECONDS)
+        self._finish_abort(_ABORT_SECONDS)
         membership = self._membership()
-        partitions = self._partitions(emits)
+        partitions = [self._partition(emit) if emit.partition is None else emit.partition for emit in emits]
         positions = [ck.TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
-        if not self._is_open:
-            self._begin_transaction()
+        try:
+            self._producer.begin_transaction()
+        except ck.KafkaException as failure:
+            raise MustRestart(f"no transaction can be begun: {_text(failure)}") from failure
+        self._must_abort = True
         try:
             self._produce(emits, partitions)
             self._insist("send_offsets_to_transaction", self._transaction_seconds, positions, membership)
         except ck.KafkaException as failure:
             raise self._given_up(failure) from failure
         self._end_transaction()
-        self._is_open = self._must_abort = self._must_rewind = False
+        self._must_abort = self._must_rewind = False
 
     def rewind(self) -> None:
         self._must_rewind = True
@@ -308,10 +297,7 @@ class KafkaLog:
             records = [record for record in records if (record.topic, record.partition) in self._ours]
         return records
 
-    def _partitions(self, emits: Sequence[Emit]) -> list[int]:
-        return [self._partition_by_key(emit) if emit.partition is None else emit.partition for emit in emits]
-
-    def _partition_by_key(self, emit: Emit) -> int:
+    def _partition(self, emit: Emit) -> int:
         return 0 if emit.key is None else partition_of(emit.key, self.partitions(emit.topic))
 
     def _produce(self, emits: Sequence[Emit], partitions: Sequence[int]) -> None:
@@ -327,16 +313,7 @@ class KafkaLog:
                 except BufferError:
                     self._producer.poll(0.05)  # the queue is full: until some are delivered, or fail after the transaction's timeout
 
-    # --- the transaction's beginning and end ---
-
-    def _begin_transaction(self) -> None:
-        self._must_rewind = True
-        self._finish_abort(_ABORT_SECONDS)
-        try:
-            self._producer.begin_transaction()
-        except ck.KafkaException as failure:
-            raise MustRestart(f"no transaction can be begun: {_text(failure)}") from failure
-        self._is_open = self._must_abort = True
+    # --- the transaction's end ---
 
     def _begin(self, start_seconds: float) -> None:
         try:
@@ -365,7 +342,6 @@ class KafkaLog:
 
     def _finish_abort(self, seconds: float) -> None:
         """End the transaction that was given up, unless that is done."""
-        self._is_open = False
         if not self._must_abort:
             return
         try:

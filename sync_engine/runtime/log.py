@@ -45,12 +45,6 @@ class Log(Protocol):
         After an aborted batch it rewinds first, if the caller's `rewind()` could not.
         """
 
-    def write_ahead(self, emits: Sequence[Emit]) -> None:
-        """Records of the transaction that the next `commit` ends: they are on their way meanwhile, and nobody sees them before.
-
-        `rewind()` gives them up. Raises as `commit`. Not for a caller that may wait for something else then: the transaction's time runs.
-        """
-
     def commit(self, emits: Sequence[Emit], offsets: Mapping[TopicPartition, int]) -> None:
         """ONE transaction: all records and, per partition of ours, the next offset to take. Never without: the fencing rests on them.
 

@@ -3,8 +3,7 @@
     1  take a batch                                       (librdkafka fetches ahead; nothing is ever decided ahead)
     2  load the state of its keys in one trip
     3  decide record by record, pure, on an overlay       (bad data becomes a dead letter; requests are performed together)
-    4  one transaction: outputs, dead letters and the current offsets. It may begin while a large batch is still being decided, so that
-       the log has the first outputs when the last are made; only the offsets, which come last, let it be committed
+    4  one transaction: outputs, dead letters and the current offsets
     5  after the commit: the overlay is remembered; now and then all that was is written to the local store, in one piece with how far
        into the changelogs it reflects them. What a kill takes is read from these again, as is what the store itself had in memory only.
 
@@ -161,11 +160,8 @@ class BatchLoop:
         quiet_wait_seconds: float = 0.02,
         idle_commit_ms: int = 500,
         remembered_states: int = 20_000,
-        ahead_records: int = 500,
     ) -> None:
         """`remembered_states`: about how many states, over all partitions, stay decoded between batches.
-
-        `ahead_records`: so many records' outputs go to the log at once, while the rest of their batch is being decided.
 
         `holds`: its brake; a stage without one has None.
         """
@@ -184,7 +180,6 @@ class BatchLoop:
         self._quiet_wait_seconds = quiet_wait_seconds
         self._idle_commit_ms = idle_commit_ms
         self._remembered = remembered_states
-        self._ahead_records = ahead_records
         self._overlays: dict[int, Overlay] = {}
         self._stores: dict[int, Store] = {}
         self._next: dict[TopicPartition, int] = {}
@@ -289,12 +284,12 @@ class BatchLoop:
 
     def process(self, records: Sequence[Record]) -> int:
         try:
-            outputs, letters, aside, ahead = self._decide(records)
+            outputs, letters, aside = self._decide(records)
             if self._holds is not None and (holds := self._holds.weigh(records, aside, self._clock.now_ms())):
                 self._hold(holds)
                 return 0
             if records or outputs or letters:
-                self._commit(records, outputs, letters, ahead)
+                self._commit(records, outputs, letters)
             else:
                 self._commit_position()
         except WorldFailure:
@@ -302,8 +297,8 @@ class BatchLoop:
             raise
         return len(records)
 
-    def _decide(self, records: Sequence[Record]) -> tuple[list[Emit], list[DeadLetter], list[Record], int]:
-        """What is to be written, the dead letters among it, the records that they were made of, and how many outputs are on their way."""
+    def _decide(self, records: Sequence[Record]) -> tuple[list[Emit], list[DeadLetter], list[Record]]:
+        """What is to be written, the dead letters among it, and the records that they were made of."""
         now_ms = self._clock.now_ms()
         stage = self.stage
         if stage.state_type is not None:
@@ -313,13 +308,7 @@ class BatchLoop:
         aside: list[Record] = []
         requests: list[Request] = []
         nothing = _NoState()
-        ahead = 0
-        for number, record in enumerate(records):
-            if number and number % self._ahead_records == 0 and self._perform is None:
-                # Where the world is asked something, no transaction is to be open meanwhile.
-                self._log.write_ahead(emits)
-                ahead += len(emits)
-                emits = []
+        for record in records:
             view = self._overlays[record.partition] if stage.state_type is not None else nothing
             try:
                 outputs = stage.decide(record, view, now_ms)
@@ -347,7 +336,7 @@ class BatchLoop:
                     emits.append(output)
         if requests:
             emits.extend(self._ask(requests))
-        return emits, letters, aside, ahead
+        return emits, letters, aside
 
     def _load(self, records: Sequence[Record]) -> None:
         by_partition: dict[int, list[bytes]] = {}
@@ -363,7 +352,7 @@ class BatchLoop:
         for request, answer in zip(requests, answers, strict=True):
             yield from self.stage.conclude(request, answer, self._overlays[request.partition], now_ms)
 
-    def _commit(self, records: Sequence[Record], emits: Sequence[Emit], letters: Sequence[DeadLetter], ahead: int) -> None:
+    def _commit(self, records: Sequence[Record], emits: Sequence[Emit], letters: Sequence[DeadLetter]) -> None:
         for record in records:
             self._next[record.topic, record.partition] = record.offset + 1
         # Every transaction sends the current offsets, also one without records: the group's fencing of zombies rests on them (KIP-447).
@@ -374,7 +363,7 @@ class BatchLoop:
             self._holds.keep()
         for overlay in self._overlays.values():
             overlay.apply(self._remembered // len(self._overlays))
-        self._watch.committed(self.stage.name, len(records), ahead + len(emits), letters)
+        self._watch.committed(self.stage.name, len(records), len(emits), letters)
         self._note_offsets(self._last_commit_ms)
 
     def _note_offsets(self, now_ms: int) -> None:

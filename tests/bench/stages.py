@@ -109,9 +109,6 @@ class MemoryLog:
     def take(self, max_records: int, timeout_seconds: float) -> list[Record]:
         return self.batches.popleft()
 
-    def write_ahead(self, emits: Sequence[Emit]) -> None:
-        return
-
     def commit(self, emits: Sequence[Emit], offsets: Mapping[TopicPartition, int]) -> None:
         return
 

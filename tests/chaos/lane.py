@@ -37,12 +37,12 @@ NO_SUCH_PARTITION = 99
 BACKOFF_SECONDS = 0.1
 
 DECIDED, PRODUCED, OFFSETS_SENT, COMMITTED = "decided", "produced", "offsets-sent", "committed"
-"""Steps of a batch that has outputs: all is decided (and much of it on its way), twice before the commit, and before the local write."""
+"""Steps of a batch that has outputs: before its transaction, twice inside it, and before the local write."""
 RESTORING, ASKING_ENDS = "restoring", "asking-ends"
 """Steps beside the batch: after some records of a changelog were folded in; before the ends of partitions are asked for."""
 
-AHEAD_RECORDS, REMEMBERED_STATES = 7, 40
-"""Small, so that every batch is written ahead, and states leave the memory at any time."""
+REMEMBERED_STATES = 40
+"""Few, so that states leave the memory at any time."""
 
 PAUSE, KILL, FLUSH_AND_KILL, SPOIL, FAIL = "pause", "kill", "flush-and-kill", "spoil", "fail"
 
@@ -138,7 +138,6 @@ class SteppedLog:
         self._log, self._told, self._dead_topic = log, told, dead_topic
         self._producer: Any = SteppedProducer(log._producer, told)
         log._producer = self._producer
-        self._is_ahead = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._log, name)
@@ -156,21 +155,12 @@ class SteppedLog:
 
         self._log.subscribe(topics, assigned, revoked)
 
-    def write_ahead(self, emits: Sequence[Emit]) -> None:
-        self._is_ahead = self._is_ahead or bool(emits)
-        self._log.write_ahead(emits)
-
-    def rewind(self) -> None:
-        self._is_ahead = False
-        self._log.rewind()
-
     def commit(self, emits: Sequence[Emit], offsets: Mapping[TopicPartition, int]) -> None:
-        has_outputs = self._producer.has_outputs = bool(emits) or self._is_ahead
-        self._is_ahead = False
-        if has_outputs and self._told.reach(DECIDED) == SPOIL:
+        self._producer.has_outputs = bool(emits)
+        if emits and self._told.reach(DECIDED) == SPOIL:
             emits = [*emits, Emit(self._dead_topic, b"", b"", NO_SUCH_PARTITION)]
         self._log.commit(emits, offsets)
-        if has_outputs:
+        if emits:
             self._told.reach(COMMITTED)
 
     def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
@@ -264,7 +254,6 @@ def make_loop(orders: Orders, told: Told) -> BatchLoop:
         SystemClock(),
         SayingWatch(),
         batch_records=orders.batch_records,
-        ahead_records=AHEAD_RECORDS,
         remembered_states=REMEMBERED_STATES,
     )
 

@@ -154,39 +154,6 @@ def test_an_aborted_batch_leaves_nothing_and_comes_again(world: World) -> None:
     assert values(seen(log, target)) == [3]
 
 
-def test_what_is_written_ahead_is_seen_with_the_commit_and_in_order(world: World) -> None:
-    source, target = world.topic(), world.topic()
-    fill(world, source, range(2))
-    lane, reader = Lane(world.lane(world.name()), [source]), Lane(world.lane(world.name()), [target])
-    take(lane.log, 2)
-    lane.log.write_ahead([])
-    lane.log.write_ahead([Emit(target, b"k", b"0", 0), Emit(target, b"k", b"1", 0)])
-    lane.log.write_ahead([Emit(target, b"k", b"2", 0)])
-    assert reader.log.take(10, 0.2) == []
-    lane.log.commit([Emit(target, b"k", b"3", 0)], {(source, 0): 2})
-    assert values(take(reader.log, 4)) == [0, 1, 2, 3]
-
-    lane.log.commit([Emit(target, b"k", b"4", 0)], {(source, 0): 2})
-    assert values(take(reader.log, 1)) == [4]
-
-
-def test_what_is_written_ahead_is_given_up_by_a_rewind(world: World) -> None:
-    source, target = world.topic(), world.topic()
-    fill(world, source, range(2))
-    lane = Lane(world.lane(world.name()), [source])
-    take(lane.log, 2)
-    lane.log.write_ahead([Emit(target, b"k", b"0", 0)])
-    lane.log.rewind()
-
-    assert values(take(lane.log, 2)) == [0, 1]
-    lane.log.write_ahead([Emit(target, b"k", b"1", 0)])
-    with pytest.raises(BatchAborted):
-        lane.log.commit([Emit(target, b"k", b"2", NO_SUCH_PARTITION)], {(source, 0): 2})
-    lane.log.rewind()
-    lane.log.commit([Emit(target, b"k", b"3", 0)], {(source, 0): 2})
-    assert values(take(Lane(world.lane(world.name()), [target]).log, 1)) == [3]
-
-
 def test_a_caller_that_forgets_to_rewind_loses_nothing(world: World) -> None:
     source, target = world.topic(), world.topic()
     fill(world, source, range(3))

@@ -248,17 +248,23 @@ class FakeLog:
             self._ours[topic, partition] = at
         return taken
 
-    def write_ahead(self, emits: Sequence[Emit]) -> None:
-        self._must_rewind = True
-        self._put(emits)
-
     def commit(self, emits: Sequence[Emit], offsets: Mapping[TopicPartition, int]) -> None:
         self._refuse(offsets)
         self._must_rewind = True
         fate, self.next_commit = self.next_commit, None
-        if self not in self.broker.group(self.group).members and not self.broker.away:
+        if self.broker.away:
+            raise BatchAborted("the broker is away")
+        if self not in self.broker.group(self.group).members:
             raise BatchAborted("no longer a member of the group: its partitions may be another's")
-        transaction = self._put(emits)
+        partitions = [self._partition(emit) for emit in emits]
+        if self.broker.writer(self.transactional_id) is not self:
+            raise MustRestart("fenced: another has the transactional id")
+        self.transaction = transaction = self.broker.begin()
+        for emit, partition in zip(emits, partitions, strict=True):
+            if partition >= self.partitions(emit.topic):
+                transaction.end(False)
+                raise BatchAborted(f"{emit.topic} has no partition {partition}")
+            transaction.put(emit.topic, emit.key, emit.value, partition, tuple(emit.headers))
         transaction.move(self.group, offsets)
         if fate is Fate.OPEN:
             raise MustRestart("died before the commit")
@@ -269,26 +275,8 @@ class FakeLog:
             raise MustRestart("nobody knows whether the transaction was committed")
         self._must_rewind = False
 
-    def _put(self, emits: Sequence[Emit]) -> Transaction:
-        """Into the transaction that is open, or a new one."""
-        if self.broker.away:
-            raise BatchAborted("the broker is away")
-        partitions = [self._partition(emit) for emit in emits]
-        if self.broker.writer(self.transactional_id) is not self:
-            raise MustRestart("fenced: another has the transactional id")
-        if self.transaction is None or not self.transaction.is_open:
-            self.transaction = self.broker.begin()
-        for emit, partition in zip(emits, partitions, strict=True):
-            if partition >= self.partitions(emit.topic):
-                self.transaction.end(False)
-                raise BatchAborted(f"{emit.topic} has no partition {partition}")
-            self.transaction.put(emit.topic, emit.key, emit.value, partition, tuple(emit.headers))
-        return self.transaction
-
     def rewind(self) -> None:
         self._must_rewind = True
-        if self.transaction is not None:
-            self.transaction.end(False)
         self._ours.update(self.committed(list(self._ours)))
         self._must_rewind = False
 
