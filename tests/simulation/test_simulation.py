@@ -35,12 +35,12 @@ def test_a_seed_replays_exactly() -> None:
 
 def test_faults_come_at_every_step() -> None:
     met: set[str] = set()
-    for seed in range(100):
+    for seed in range(160):
         met |= simulate(seed).met.keys()
     steps = ("take", "taken", "commit", "committed", "rewind", "offsets", "ends", "read", "storing", "stored", "asking", "asked")
     missing = {f"die at {step}" for step in steps} - met
     assert not missing
-    assert {"freeze at commit", "abort at commit", "unknown_committed at commit", "open at commit", "wait at asked"} <= met
+    assert {"freeze at commit", "abort at commit", "unknown_committed at commit", "open at commit", "wait at commit"} <= met
 
 
 def written(network: Network) -> list[Any]:
