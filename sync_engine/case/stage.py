@@ -76,9 +76,13 @@ class CaseStage:
         self._pending[partition] = pending
         self._open[partition] = opened
 
+    def close(self, partition: int) -> None:
+        self._pending.pop(partition, None)
+        self._open.pop(partition, None)
+
     def counts(self) -> tuple[int, int]:
-        """(pending, open) over the partitions that are ours."""
-        return sum(map(len, self._pending.values())), sum(map(len, self._open.values()))
+        """(pending, open) over the partitions that are ours. From any thread."""
+        return sum(map(len, list(self._pending.values()))), sum(map(len, list(self._open.values())))
 
     def keys(self, record: Record) -> Iterable[bytes]:
         return () if record.key is None else (record.key,)

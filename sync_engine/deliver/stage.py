@@ -94,9 +94,12 @@ class DeliverStage:
             # How long the endpoint is to be left alone is not in the log: whoever takes over asks with one record first.
             self._failures = max(self._failures, 1)
 
+    def close(self, partition: int) -> None:
+        self._waiting.pop(partition, None)
+
     def parked(self) -> int:
-        """Records not yet acknowledged, over all partitions that are ours."""
-        return sum(waiting.count for waiting in self._waiting.values())
+        """Records not yet acknowledged, over all partitions that are ours. From any thread."""
+        return sum(waiting.count for waiting in list(self._waiting.values()))
 
     def keys(self, record: Record) -> Iterable[bytes]:
         return () if record.key is None else (record.key,)

@@ -95,6 +95,9 @@ class Stage(Protocol):
     def open(self, partition: int, view: View) -> None:
         """The partition is ours from here on, or its indexes are void after an abort: rebuild them from the state."""
 
+    def close(self, partition: int) -> None:
+        """The partition is another's from here on: its indexes go, or what they count would be counted twice."""
+
     def keys(self, record: Record) -> Iterable[bytes]:
         """The state keys that `decide` will read for this record, so that a batch's state is loaded in one trip."""
 
@@ -124,6 +127,9 @@ class Stateless:
     state_type: type | None = None
 
     def open(self, partition: int, view: View) -> None:
+        return
+
+    def close(self, partition: int) -> None:
         return
 
     def keys(self, record: Record) -> Iterable[bytes]:

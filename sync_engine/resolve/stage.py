@@ -69,6 +69,10 @@ class ResolveStage:
         self._sweeps[partition] = sweeps
         self._unfinished[partition] = unfinished
 
+    def close(self, partition: int) -> None:
+        self._sweeps.pop(partition, None)
+        self._unfinished.pop(partition, None)
+
     def keys(self, record: Record) -> Iterable[bytes]:
         return () if record.key is None else (record.key,)
 

@@ -238,6 +238,7 @@ class BatchLoop:
             self._paused.discard((topic, partition))
             if (overlay := self._overlays.pop(partition, None)) is not None:
                 overlay.write({})
+                self.stage.close(partition)
             if (store := self._stores.pop(partition, None)) is not None:
                 store.close()
 
