@@ -83,6 +83,10 @@ class Found:
     claim: Claim
 
 
+_Losses = Mapping[tuple[str, SlotId], Found]
+"""By source and slot."""
+
+
 class Reconciler:
     """Of one department. Use once. Raises WorldFailure, NotPassed and what CapturedRows raises."""
 
@@ -114,14 +118,14 @@ class Reconciler:
             self._scan(source, progress)
         found = self._rounds()
         unsettled = self._unsettled()
-        self._tell(found, {})
+        self._tell(found, found)
         standing = found
         if heal and found:
             self._heal(found.values())
             standing = self._after_healing(found)
         healed = {key: each for key, each in found.items() if key not in standing}
         if heal and found:
-            self._tell(standing, healed)
+            self._tell(found, standing)
         return [self._result(source, found, healed, unsettled) for source in self._sources.values()]
 
     # --- looking ---
@@ -220,7 +224,7 @@ class Reconciler:
             why = failure.args[0].str() if isinstance(failure, ck.KafkaException) else str(failure)
             raise WorldFailure(Message("{count} records were not written: {why}", count=len(records), why=why)) from failure
 
-    def _after_healing(self, found: Mapping[tuple[str, SlotId], Found]) -> dict[tuple[str, SlotId], Found]:
+    def _after_healing(self, found: _Losses) -> dict[tuple[str, SlotId], Found]:
         """What still differs."""
         self._beats.wait_passed(self._rows.now_ms())
         for source, comparison in self._comparisons.items():
@@ -235,22 +239,24 @@ class Reconciler:
     def _unsettled(self) -> dict[str, int]:
         return {source: len(comparison.suspects) for source, comparison in self._comparisons.items()}
 
-    def _tell(self, standing: Mapping[tuple[str, SlotId], Found], healed: Mapping[tuple[str, SlotId], Found]) -> None:
+    def _tell(self, found: _Losses, standing: _Losses) -> None:
         """For the node's observer: it makes an alert and a metric of it."""
         now_ms = self._rows.now_ms()
         topic = names.reconciled(self._department.node)
         records = []
         for source in self._sources:
+            if self._comparisons[source].suspects and not any(of == source for of, _ in found):
+                continue  # what goes on changing tells nothing: what was said of it before stands
             counts = {loss.value: _count(standing, source, loss) for loss in Loss}
-            datum = {"source": source, **counts, "healed": sum(of == source for of, _ in healed), "at_ms": now_ms}
+            datum = {"source": source, **counts, "healed": sum(of == source for of, _ in found.keys() - standing.keys()), "at_ms": now_ms}
             records.append((topic, source.encode(), self._codec.encode("sync.wire.Reconciled", datum), 0))
         self._write(records)
 
     def _result(
         self,
         source: Source,
-        found: Mapping[tuple[str, SlotId], Found],
-        healed: Mapping[tuple[str, SlotId], Found],
+        found: _Losses,
+        healed: _Losses,
         unsettled: Mapping[str, int],
     ) -> Result:
         comparison = self._comparisons[source.id]
@@ -259,7 +265,7 @@ class Reconciler:
         return Result(source.id, source.table, comparison.rows, comparison.slots, lost, count, unsettled[source.id], dict(comparison.apart))
 
 
-def _count(found: Mapping[tuple[str, SlotId], Found], source: str, loss: Loss) -> int:
+def _count(found: _Losses, source: str, loss: Loss) -> int:
     return sum(of == source and each.lost.loss is loss for (of, _), each in found.items())
 
 
@@ -300,7 +306,10 @@ class _Slots:
         self._counts: dict[str, int] = {}
         for entity in entities:
             topic = names.state(node, entity)
-            found = self._reader.list_topics(topic, timeout=_TRANSACTION_SECONDS).topics[topic]
+            try:
+                found = self._reader.list_topics(topic, timeout=_TRANSACTION_SECONDS).topics[topic]
+            except ck.KafkaException as failure:
+                raise WorldFailure(f"the broker does not tell of topic {topic}: {failure.args[0].str()}") from failure
             if found.error is not None:
                 raise WorldFailure(f"topic {topic} is not there: {found.error.str()}")
             self._counts[entity] = len(found.partitions)

@@ -105,7 +105,10 @@ class CapturedRows:
 
     def _parameters(self, source: Source, key: Key) -> list[Any]:
         back = _BINLOG_KEYS if self._kind in BINLOG_KINDS else _POSTGRESQL_KEYS
-        values = [back[type_](value) if type_ in back else value for type_, value in zip(self._types(source), key, strict=True)]
+        types = self._types(source)
+        if self._kind in BINLOG_KINDS and not _BINLOG_NO_KEYS.isdisjoint(types):
+            raise TableUnreadable(f"{source.table}: a moment or a fraction in the primary key")
+        values = [back[type_](value) if type_ in back else value for type_, value in zip(types, key, strict=True)]
         # PostgreSQL takes a text without a type for what it is compared with.
         return values if self._kind in BINLOG_KINDS else [value if value is None else str(value) for value in values]
 
@@ -200,7 +203,11 @@ _BINLOG_VALUES: Mapping[Any, Any] = {
     FIELD_TYPE.FLOAT: _single,
     FIELD_TYPE.DECIMAL: str,
     FIELD_TYPE.NEWDECIMAL: str,
+    FIELD_TYPE.BIT: lambda bits: bits == b"\x01" if bits in (b"\x00", b"\x01") else bits,  # BIT(1) comes as a truth value
 }
+
+_BINLOG_NO_KEYS = frozenset((FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP, FIELD_TYPE.TIME, FIELD_TYPE.FLOAT, FIELD_TYPE.DOUBLE))
+"""What a value of theirs says of a row, it does not say so that the row is found by it again."""
 
 _BINLOG_KEYS: Mapping[int, Callable[[Any], Any]] = {
     FIELD_TYPE.DATE: _date_of,

@@ -71,9 +71,9 @@ def test_a_row_that_was_healed_follows_its_changes(network: Network) -> None:
 
 def test_under_load_nothing_is_found_where_nothing_was_lost(network: Network) -> None:
     with busy(network):
-        for code, told in [*reconciled(network), *reconciled(network, "--heal")]:
+        for code, told in reconciled(network, "--heal"):
             assert (lost(told), told["healed"]) == (dict.fromkeys(LOST, 0), 0)
-            assert told["apart"] == {"unreadable": 0, "in_error": 0, "incomplete": 0, "put_aside": 0} or code in (0, 11)
+            assert code in (0, 11)  # 11: rows that went on changing
             assert told["slots"] > 0
     for code, told in reconciled(network):
         assert (code, lost(told), told["unsettled"]) == (0, dict.fromkeys(LOST, 0), 0)
@@ -132,7 +132,7 @@ def busy(network: Network) -> Iterator[None]:
             for statement, parameters in statements:
                 with network.departments.connect(department) as clerk:
                     clerk.execute(statement, parameters)
-                over.wait(0.01)
+                over.wait(0.05)
 
     one = more_people(1, 30_200)[0]
     police = [
