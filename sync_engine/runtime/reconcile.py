@@ -36,7 +36,7 @@ from sync_engine.runtime.topics import Offsets
 from sync_engine.settings import Settings
 
 logger = logging.getLogger("sync_engine.runtime.kafka")  # what the clients say by themselves goes one way
-ROUNDS = 5
+ROUNDS = 3
 PATIENCE_SECONDS = 60.0
 _BEFORE: Position = (0, 0, 0, 0, 0)
 _TRANSACTION_SECONDS = 30.0

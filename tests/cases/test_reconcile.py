@@ -159,3 +159,11 @@ def test_what_heals_wins_against_what_it_replaces_and_loses_against_what_comes()
     ends = healing(SOURCE, Lost(Loss.SURPLUS, ONE), NOTHING, BEAT, 7)
     assert not join(old, ends).live
     assert join(ends, new) == new
+
+
+def test_a_mapping_that_cannot_be_read_has_not_lost_its_slot() -> None:
+    man, woman = slot("1", "K1", "man"), slot("1", "K2", "woman")
+    story = Story((man, claim(man, at(5), name="a")), (woman, claim(woman, at(5), name="b")))
+    story.scan(r1=said((man, claim(man, BEAT, name="z")), (woman, claim(woman, BEAT, name="z"))))
+    stands = said((man, claim(man, BEAT, name="z")), unreadable=["woman"])
+    assert story.round(r1=stands) == [Lost(Loss.STALE, man)]

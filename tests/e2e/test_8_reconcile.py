@@ -147,7 +147,8 @@ def busy(network: Network) -> Iterator[None]:
         (FEIXI_RESIDENT, feixi_resident(30_200)),
     ]
     network.execute(POLICE, RESIDENT, resident(30_200, one))  # the journal must have seen whoever comes and goes
-    network.execute(FEIXI, FEIXI_RESIDENT, feixi_resident(30_200))
+    with network.commit(FEIXI) as clerk:
+        clerk.many(FEIXI_RESIDENT, [feixi_resident(number) for number in (30_200, 30_201)])
     clerks = [threading.Thread(target=work, args=work_of) for work_of in ((POLICE, police), (FEIXI, feixi))]
     for clerk in clerks:
         clerk.start()
