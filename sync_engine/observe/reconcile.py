@@ -95,7 +95,7 @@ class Word(NamedTuple):
         return Word(claim.stamp, content_of(claim), marks)
 
     def packed(self) -> bytes:
-        """A fifth of what the tuple takes: there is one of every slot."""
+        """As kept: there is one of every slot."""
         return _STAMP.pack(*self.stamp) + self.content + bytes([self.marks])
 
     @staticmethod
