@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,8 +24,10 @@ from sync_engine.provision.topics import topics_of
 from sync_engine.runtime.connect import ConnectClient
 from sync_engine.runtime.localstack import LocalStack
 from sync_engine.runtime.registry import SchemaRegistry
+from sync_engine.runtime.rows import CapturedRows
 from sync_engine.runtime.signals import ask_for_snapshot
 from sync_engine.runtime.topics import create_topics
+from sync_engine.settings import DatabaseSettings
 
 DECLARATIONS = declared.read()
 # A node of its own: other tests use the same servers.
@@ -172,7 +174,7 @@ async def _capture(stack: LocalStack, department: psycopg.Connection[Any]) -> No
         await connect.put_config(DEPARTMENT.connector, config)
         try:
             await connect.settle(DEPARTMENT.connector, "RUNNING")
-            _snapshot_and_stream(reader, department)
+            _snapshot_and_stream(stack, reader, department)
             _read_again_by_signal(stack, reader, department)
             await _slot_made_again(connect, department)
         finally:
@@ -180,7 +182,16 @@ async def _capture(stack: LocalStack, department: psycopg.Connection[Any]) -> No
             await connect.delete(DEPARTMENT.connector)
 
 
-def _snapshot_and_stream(reader: Reader, department: psycopg.Connection[Any]) -> None:
+def _as_they_stand(stack: LocalStack) -> list[dict[str, Any]]:
+    """The table's rows as a comparison reads them, the column that the declaration ignores among them."""
+    whole = replace(SOURCE, mappings=(*SOURCE.mappings, replace(SOURCE.mappings[0], key_column="djsj")), ignored=frozenset())
+    parts = urlsplit(stack.endpoints.postgres)
+    settings = DatabaseSettings(str(parts.hostname), parts.port or 0, DBNAME, "capture_test", None, None)
+    with closing(CapturedRows(DEPARTMENT, settings)) as rows:
+        return [row for some in rows.all(whole) for row in some]
+
+
+def _snapshot_and_stream(stack: LocalStack, reader: Reader, department: psycopg.Connection[Any]) -> None:
     ((read, headers),) = reader.changes(1)
     assert (read["op"], read["after"]["rybh"], read["source"]["snapshot"]) == ("r", "r1", "last")
     assert read["after"]["csrq"] == 7370, "dates are days"
@@ -192,13 +203,16 @@ def _snapshot_and_stream(reader: Reader, department: psycopg.Connection[Any]) ->
     department.execute(f"DELETE FROM {TABLE}")
     department.execute(f"TRUNCATE {TABLE}")
     department.execute(f"ALTER TABLE {TABLE} ADD COLUMN later text")
-    department.execute(f"INSERT INTO {TABLE} (rybh, gmsfhm, later) VALUES ('r2', 'k3', 'seen')")
+    department.execute(
+        f"INSERT INTO {TABLE} (rybh, gmsfhm, later, csrq, djsj) VALUES ('r2', 'k3', 'seen', '0001-01-01', '2024-01-01 00:00:00.1')"
+    )
     changes = [change for change, _ in reader.changes(4)]
 
     assert [change["op"] for change in changes] == ["u", "d", "t", "c"]
     assert changes[0]["before"]["gmsfhm"] == "k1", "a changed key says whose record it was"
     assert changes[1]["before"]["gmsfhm"] == "k2"
     assert changes[3]["after"]["later"] == "seen", "a new column comes with its new schema"
+    assert _as_they_stand(stack) == [{name: value for name, value in changes[3]["after"].items() if name != "later"}], "read as captured"
     positions = [tuple(int(part or 0) for part in json.loads(change["source"]["sequence"])) for change in (read, *changes)]
     assert positions[1:] == sorted(positions[1:])
     streamed = [beat for beat in reader.beats if beat["op"] != "r"]
