@@ -31,7 +31,7 @@ check: $(READY) ## Types, lint, layers, declarations
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/sync-engine check
 
-bench: $(READY) ## Resolve against idiomatic Faust and a plain loop, side by side; writes docs/results/bench.json
+bench: $(READY) ## Resolve against Kafka Streams, Quix, Faust and a plain loop, side by side (needs a JDK and Maven; half an hour)
 	$(BIN)/python -m tests.bench
 
 format: $(READY) ## Format the code
