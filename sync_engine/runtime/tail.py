@@ -77,8 +77,12 @@ class KafkaTail:
         self._producer.poll(0)
 
     def ends(self, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
-        """The ends of committed records of all partitions of the topics."""
-        return self._offsets.list_ends([(topic, partition) for topic in topics for partition in range(self._count(topic))])
+        """The ends of all partitions of the topics, open transactions included.
+
+        A group's offsets may be committed a moment before the marker of their transaction stands in every partition that it wrote to: by the
+        ends of committed records a cut would then be taken before what it must wait for.
+        """
+        return self._offsets.list_open_ends([(topic, partition) for topic in topics for partition in range(self._count(topic))])
 
     def committed(self, group: str, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
         """The group's committed offsets of these topics; a partition that it never committed is missing."""

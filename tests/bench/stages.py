@@ -29,9 +29,11 @@ from sync_engine.runtime.loop import BatchLoop
 from sync_engine.runtime.schemas import AvroCodec, all_schemas
 from sync_engine.runtime.store import RocksStore
 from tests.bench.catalogue import ENTITY, class_of, declarations, entity_type, read_entry
-from tests.bench.workload import changes, datum
+from tests.bench.workload import Workload, datum
 
 NODE, PARTITIONS, BATCH, LANE_BATCH, ROUNDS = "bench", 4, 500, 2_000, 3
+ROWS_OF_A_RECORD = 2
+"""About: so one half of the changes are the load and the other the stream."""
 T = TypeVar("T")
 Claims = Sequence[tuple[bytes, bytes]]
 
@@ -163,7 +165,10 @@ def measure_lane(codec: AvroCodec, rules: Rules, claims: Claims) -> int:
 def main(count: int) -> None:
     entry = read_entry()
     codec = AvroCodec(Ids(), all_schemas(declarations(entry, NODE, PARTITIONS)))
-    claims = [(change.key.encode(), codec.encode(f"sync.{ENTITY}.Claim", datum(change))) for change in changes(entry, count, 1)]
+    workload = Workload(entry, count // ROWS_OF_A_RECORD // 2, 1)
+    loaded = [change for rows in workload.load(range(workload.loaded)) for change in rows]
+    stream = [*loaded, *(workload.next() for _ in range(count - len(loaded)))]
+    claims = [(change.key.encode(), codec.encode(f"sync.{ENTITY}.Claim", datum(change))) for change in stream]
     rules = compile_rules(entity_type(entry), lambda source: class_of(entry, source))
     gc.collect()
     gc.freeze()

@@ -5,6 +5,7 @@ import pytest
 from sync_engine.runtime import topics
 from sync_engine.runtime.localstack import LocalStack
 from sync_engine.runtime.log import WorldFailure
+from sync_engine.runtime.tail import KafkaTail
 from sync_engine.runtime.topics import Offsets, TopicMismatch, create_topics
 from tests.contract.log_worlds import KafkaWorld, Lane, until
 
@@ -78,6 +79,17 @@ def test_ends_of_committed_records_stop_before_an_open_transaction(kafka: KafkaW
     assert kafka.offsets.list_begins(both) == {(topic, 0): 0, (topic, 1): 0}
     assert kafka.offsets.list_ends([]) == {}
     writer.end(False)
+
+
+def test_a_cut_waits_for_what_stands_in_an_open_transaction(kafka: KafkaWorld) -> None:
+    """Its offsets may be committed while its marker is still on its way to this partition (KIP-98, §5.2): the ends must not stop before it."""
+    topic, tail = kafka.topic(), KafkaTail(kafka.bootstrap, kafka.name())
+    writer = kafka.writer()
+    writer.put(topic, b"k", b"v", 0)
+
+    assert tail.ends([topic]) == {(topic, 0): 1}
+    writer.end(True)
+    tail.close()
 
 
 def test_a_pending_offset_is_not_waited_for(kafka: KafkaWorld) -> None:
