@@ -79,8 +79,8 @@ class KafkaTail:
     def ends(self, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
         """The ends of all partitions of the topics, open transactions included.
 
-        A group's offsets may be committed a moment before the marker of their transaction stands in every partition that it wrote to: by the
-        ends of committed records a cut would then be taken before what it must wait for.
+        A group's offsets may be committed a moment before the marker of their transaction stands in every partition that it wrote to: by
+        the ends of committed records a cut would then be taken before what it must wait for.
         """
         return self._offsets.list_open_ends([(topic, partition) for topic in topics for partition in range(self._count(topic))])
 

@@ -82,7 +82,7 @@ def test_ends_of_committed_records_stop_before_an_open_transaction(kafka: KafkaW
 
 
 def test_a_cut_waits_for_what_stands_in_an_open_transaction(kafka: KafkaWorld) -> None:
-    """Its offsets may be committed while its marker is still on its way to this partition (KIP-98, §5.2): the ends must not stop before it."""
+    """Its offsets may be committed while its marker is on its way to this partition (KIP-98, §5.2): the ends must not stop before it."""
     topic, tail = kafka.topic(), KafkaTail(kafka.bootstrap, kafka.name())
     writer = kafka.writer()
     writer.put(topic, b"k", b"v", 0)
