@@ -2,6 +2,7 @@
 
 import json
 import random
+import resource
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from tests.engine_adapter import claim_of, entity_of
 pytestmark = pytest.mark.broker
 
 NO_SUCH_SCHEMA = 2_000_000
+FULL_BYTES = 4_096
+"""Less than every log that the batches go to already has."""
 
 
 def test_a_broker_killed_under_load_costs_time_only(world: World) -> None:
@@ -26,6 +29,27 @@ def test_a_broker_killed_under_load_costs_time_only(world: World) -> None:
 
     world.servers.process("kafka").kill()
     assert sum(len(worker.said("committed")) for worker in workers) < 100, "it was killed after the load"
+    world.servers.restart("kafka")
+
+    world.drained()
+    world.feed(departments.say(200))
+    assert_nothing_is_lost(world)
+
+
+def test_a_broker_whose_disk_is_full_stops_the_work_and_loses_nothing_of_it(world: World) -> None:
+    """Files that may grow no further stand for the disk. Kafka gives up a log folder that it cannot write to; without another it ends."""
+    departments = Departments(random.Random(14), keys=50)
+    workers = [world.worker(name, batch_records=10).start() for name in ("one", "two")]
+    world.feed(departments.say(1_500))
+    world.until("some batches committed", lambda: sum(len(worker.said("committed")) for worker in workers) > 10)
+    broker = world.servers.process("kafka")
+
+    resource.prlimit(broker.pid, resource.RLIMIT_FSIZE, (FULL_BYTES, FULL_BYTES))
+    world.until("the broker has given up", lambda: not broker.running)
+    done = sum(len(worker.said("committed")) for worker in workers)
+    assert done < 100, "it was full after the load"
+    for worker in workers:
+        worker.wait("weather")
     world.servers.restart("kafka")
 
     world.drained()
