@@ -132,10 +132,11 @@ class Observer:
         return tuple(self._firing.values())
 
     def turn(self, timeout_seconds: float) -> None:
-        """Read what has come, move the cuts, write what has passed, judge the lag."""
+        """Read what has come, move the cuts, write what has passed, judge the lag. Raises WorldFailure while the broker does not answer."""
         for record in self._tail.poll(timeout_seconds):
             self._read(record)
-        ends = self._tail.ends(sorted(self._cuts.topics_wanted()))
+        # One at least, although nothing is under way: to poll a broker that is away looks like nothing to read.
+        ends = self._tail.ends(sorted({*self._cuts.topics_wanted(), names.alert(self._node.name)}))
         progress = {group: self._tail.committed(group, sorted(topics)) for group, topics in self._cuts.groups_wanted().items()}
         now_ms = self._clock.now_ms()
         emits = []

@@ -4,6 +4,7 @@ Where it listens and the token are in a file of the state folder that only its o
 A record that is another worker's partition is answered with 421, so that the caller asks the next one.
 """
 
+import asyncio
 import json
 import os
 import secrets
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from sync_engine.runtime.worker import Worker
 
 STALLED_SECONDS = 30.0
-"""A lane without a turn for so long makes the worker not ready: it watches progress, not that a process lives."""
+"""A lane, or the observer, without a turn for so long makes the worker not ready: it watches progress, not that a process lives."""
+OBSERVE = "observe"
 
 
 def address_file(state_dir: Path, node: str, instance: str) -> Path:
@@ -95,9 +97,10 @@ class Reads:
         return web.json_response({"ready": not late, "without_progress": late}, status=503 if late else 200)
 
     def late(self) -> list[str]:
-        """Lanes that have not turned for long: waiting for the world, or stuck."""
-        now = self._worker.lanes[0].loop.time() if self._worker.lanes else 0.0
-        return [lane.name for lane in self._worker.lanes if now - lane.progressed_at > STALLED_SECONDS]
+        """Lanes that have not turned for long, waiting for the world or stuck; and the observer, whom alone a lost broker stops at rest."""
+        since = {lane.name: lane.progressed_at for lane in self._worker.lanes} | {OBSERVE: self._worker.observed_at}
+        now = asyncio.get_running_loop().time()
+        return [name for name, at in since.items() if now - at > STALLED_SECONDS]
 
     async def _metrics(self, request: web.Request) -> web.Response:
         return web.Response(body=self._worker.metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

@@ -66,6 +66,8 @@ class Worker:
         self._pusher = WebhookPusher()
         self._client = self.settings.kafka.client
         self.observer: Observer | None = None
+        self.observed_at: float = 0.0
+        """Loop time of the observer's last turn: the broker answered then. An idle lane cannot tell one that is away from nothing to do."""
         generation = self.settings.generation(self.node)
         self.stages: list[Stage] = list(stages_of(self.declarations, self.node, generation, self.new_codec, self._watermark))
         self.lanes: list[Lane] = []
@@ -251,6 +253,7 @@ def _observing(worker: Worker) -> type[Service]:
                     if worker.observer is None:
                         worker.observer = await loop.run_in_executor(thread, _make_observer, worker)
                     await loop.run_in_executor(thread, worker.observer.turn, worker.settings.worker.tick_seconds / 4)
+                    worker.observed_at = loop.time()
                     worker.gauges()
                 except WorldFailure as failure:
                     logger.warning("waiting", stage="observe", why=str(failure))

@@ -133,7 +133,7 @@ def test_m4_the_engine_takes_a_batch_again_that_failed(world: World) -> None:
 # --- M7, M8: the broker is away for longer than a request may take ---
 
 
-def test_m7_m8_an_outage_of_the_broker(bare: Make, world: World, broker: LocalStack) -> None:
+def test_m7_m8_an_outage_of_the_broker(bare: Make, world: World, broker: LocalStack, record_property: Callable[[str, int], None]) -> None:
     """One outage for the three: an agent that sends, an agent that keeps a table, and the engine, which then lacks its local store."""
     sends, keeps = bare("M7"), bare("M8")
     departments = Departments(random.Random(27), keys=50)
@@ -160,7 +160,7 @@ def test_m7_m8_an_outage_of_the_broker(bare: Make, world: World, broker: LocalSt
         run.acknowledges(KEYS)
         lost = set(range(KEYS)) - run.effects()
         assert lost, f"{run.orders.case}: an outage of {OUTAGE_SECONDS:g} s cost nothing"
-        print(f"{run.orders.case}: {len(lost)} of {KEYS} acknowledged without effect")
+        record_property(f"bare Faust lost by {run.orders.case}, of {KEYS}", len(lost))
     world.drained()
     worker.kill()
     shutil.rmtree(worker.folder)
