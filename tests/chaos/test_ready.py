@@ -12,30 +12,28 @@ from typing import Any
 import httpx2
 import pytest
 
-from sync_engine.model import names
+from sync_engine import settings
+from sync_engine.runtime.provisioning import apply_topics
 from sync_engine.runtime.reads import OBSERVE, address_file
-from sync_engine.runtime.topics import create_topics
 from tests.chaos.catalogue import UP, Departments
 from tests.chaos.judge import assert_nothing_is_lost
-from tests.chaos.world import NAME, World
+from tests.chaos.node import declarations_around
+from tests.chaos.world import World
 
 pytestmark = pytest.mark.broker
 
 
 class NodeAbove:
-    """The worker of the world's neighbour. It has nothing to do: the world's own worker tells it nothing that it does not know."""
+    """The worker of the world's neighbour: at rest once it has what the world's own worker told it."""
 
     def __init__(self, world: World) -> None:
         self._state, self._log = world.folder / "state", world.folder / "node.log"
-        of_both = [topic_of(node) for topic_of in (names.alert, names.cut, names.hold, names.control) for node in (world.node, UP)]
-        create_topics(world.bootstrap, [(topic, 1, {}) for topic in (*of_both, names.dead(UP), names.finding(UP), names.case(UP))])
-        own = (names.claim(UP, NAME), names.state(UP, NAME), names.golden(UP, NAME), names.edge(UP, world.node, NAME))
-        create_topics(world.bootstrap, [(topic, world.partitions, {}) for topic in own])
         file = world.folder / "settings.toml"
         file.write_text(
             f'[kafka]\nbootstrap = "{world.bootstrap}"\nreplication = 1\n[registry]\nurl = "{world.registry}"\n'
             f'native_url = "{world.servers.endpoints.registry_native}"\n[state]\ndir = "{self._state}"\n'
         )
+        apply_topics(declarations_around(world.node), settings.load(file, {}), (world.node, UP))
         command = [sys.executable, "-m", "tests.chaos.node", world.node, str(file)]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
