@@ -18,7 +18,7 @@ from sync_engine.runtime.log import WorldFailure
 from sync_engine.runtime.topics import Offsets, create_topics
 from tests.losses.bare import TABLE, Orders
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 45.0
 
 
 class BareRun:
@@ -69,7 +69,6 @@ class BareRun:
     def signal(self, number: int) -> None:
         assert self._process is not None
         self._process.send_signal(number)
-        self._process.wait(PATIENCE_SECONDS)
 
     def close(self) -> None:
         if self._process is not None:

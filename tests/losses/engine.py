@@ -55,10 +55,12 @@ def _obeying(told: Told) -> type[Service]:
         @Service.task
         async def _obey(self) -> None:
             say("started")
-            while "stop" not in told.others.queue:
+            while not self.should_stop:
                 await self.sleep(0.05)
-            say("closing")
-            os.kill(os.getpid(), signal.SIGTERM)  # as a supervisor does
+                if "stop" in told.others.queue:
+                    say("closing")
+                    os.kill(os.getpid(), signal.SIGTERM)  # as a supervisor does
+                    return
 
     return Obeying
 
