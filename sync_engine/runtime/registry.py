@@ -133,7 +133,11 @@ class SchemaRegistry:
             body = {"schema": canonical(schema), "schemaType": "AVRO"}
         except ValueError as error:
             raise SchemaRefused(subject, f"it is not JSON: {error}") from None
-        answer = self._ask("POST", f"subjects/{quote(subject, safe='')}/versions", body)
+        path = f"subjects/{quote(subject, safe='')}/versions"
+        answer = self._ask("POST", path, body)
+        if isinstance(answer, _Error) and _family(answer.error_code) == _INCOMPATIBLE:
+            # Also said to whoever comes second when two register a new subject at once. A schema that is refused is refused again.
+            answer = self._ask("POST", path, body)
         if isinstance(answer, _Error):
             # 409 and 422, or with two more digits (42201: invalid schema).
             if _family(answer.error_code) in (_INCOMPATIBLE, _INVALID):

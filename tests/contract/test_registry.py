@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import httpx2
@@ -148,6 +149,17 @@ def test_a_change_that_the_subject_forbids_is_refused(broker: LocalStack, subjec
     assert rule.status_code == 200
     with pytest.raises(SchemaRefused, match="ncompatible"):
         registry.register(subject, record(name, "b"))
+
+
+@pytest.mark.broker
+def test_many_who_register_a_new_subject_at_once_all_get_its_id(broker: LocalStack) -> None:
+    """As workers do that start together. Several rounds: not each of them meets within the registry."""
+    for _ in range(5):
+        new, schema = f"race-{uuid.uuid4().hex[:8]}", fresh()
+        clients = [SchemaRegistry(broker.endpoints.registry) for _ in range(8)]
+        with ThreadPoolExecutor(len(clients)) as pool:
+            ids = set(pool.map(lambda client, name=new, text=schema: client.register(name, text), clients))  # type: ignore[misc]
+        assert len(ids) == 1
 
 
 @pytest.mark.broker
