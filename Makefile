@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
-$(READY): pyproject.toml requirements.lock
+$(READY): pyproject.toml requirements.lock hatch_build.py sync_engine/_core.c
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev]'
@@ -31,7 +31,7 @@ check: $(READY) ## Types, lint, layers, declarations
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/sync-engine check
 
-bench: $(READY) ## Resolve against idiomatic Faust and a plain loop, side by side; writes docs/results/bench.json
+bench: $(READY) ## Resolve against Kafka Streams, Quix, Faust and a plain loop, side by side (needs a JDK and Maven; half an hour)
 	$(BIN)/python -m tests.bench
 
 drill: $(READY) ## Reliability tests in their full sizes, hours (DRILLS="R22 storm" for some); writes docs/results/drill.json
@@ -44,5 +44,5 @@ format: $(READY) ## Format the code
 fetch: $(READY) ## Bring the servers of the local stack into the cache; later runs need no network
 	$(BIN)/python -m sync_engine.runtime.localstack fetch
 
-clean: ## Remove the virtual environment and the demo's data
-	rm -rf $(VENV) .sync-engine
+clean: ## Remove the virtual environment, the compiled core and the demo's data
+	rm -rf $(VENV) .sync-engine sync_engine/_core.*.so

@@ -194,7 +194,7 @@ TABLE: tuple[Setting, ...] = (
     Setting("worker.listen_host", WORD, "127.0.0.1", "", "Where point reads and metrics are served."),
     Setting("worker.listen_port", Whole(0, 65_535), 0, "", "0: a free port."),
     Setting("worker.batch_records", Whole(1, 10_000), 2_000, "records", "A batch at most: one transaction."),
-    Setting("worker.quiet_wait_ms", Whole(0, 1_000), 20, "ms", "How long a small batch waits for company."),
+    Setting("worker.quiet_wait_ms", Whole(0, 1_000), 40, "ms", "How long a small batch waits for company."),
     Setting("worker.tick_seconds", Number(0.05, 60), 1.0, "s", "Between two looks at cuts, lag and what is due."),
     Setting("push.networks", ListOf(WORD, least=0), (), "CIDR", "Networks that webhooks may go to; none: anywhere."),
     Setting("nodes.*.generation", Whole(0, 1_000_000), 0, "", "Of the node's golden log; raise it when that was lost or restored."),

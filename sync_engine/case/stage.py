@@ -76,9 +76,13 @@ class CaseStage:
         self._pending[partition] = pending
         self._open[partition] = opened
 
+    def close(self, partition: int) -> None:
+        self._pending.pop(partition, None)
+        self._open.pop(partition, None)
+
     def counts(self) -> tuple[int, int]:
-        """(pending, open) over the partitions that are ours."""
-        return sum(map(len, self._pending.values())), sum(map(len, self._open.values()))
+        """(pending, open) over the partitions that are ours. From any thread."""
+        return sum(map(len, list(self._pending.values()))), sum(map(len, list(self._open.values())))
 
     def keys(self, record: Record) -> Iterable[bytes]:
         return () if record.key is None else (record.key,)
@@ -142,6 +146,9 @@ class CaseStage:
                 if self.owner(opened) == self._node:
                     outputs.append(self._alert(key, opened, None))
         return outputs
+
+    def has_more(self, partition: int) -> bool:
+        return False
 
     def _settled(self, state: CaseState, now_ms: int) -> bool:
         settle_ms = self._settle_ms.get((state.entity, state.rule), int(DEFAULT_SETTLE_SECONDS * 1000))

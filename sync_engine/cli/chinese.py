@@ -12,6 +12,9 @@ HELP: Mapping[str, str] = {
     "Settings file (TOML).": "设置文件（TOML）。",
     "Chinese or English; without, as LC_ALL, LC_MESSAGES or LANG says.": "中文或英文；不给则依 LC_ALL、LC_MESSAGES 或 LANG。",
     "Show the version and exit.": "显示版本并退出。",
+    "{program}, version {version}": "{program}，版本 {version}",
+    "core: compiled": "核心：已编译",
+    "core: pure": "核心：纯 Python",
     "Show this message and exit.": "显示本帮助并退出。",
     "Start the demo; Ctrl-C ends every process it started.": "启动演示；按 Ctrl-C 结束它启动的全部进程。",
     "Data, logs, settings.": "存放数据、日志和设置。",
@@ -102,6 +105,8 @@ HELP: Mapping[str, str] = {
     'Print the completion script for SHELL; in bash: eval "$(sync-engine completion bash)".': (
         '输出 SHELL 的补全脚本；在 bash 中：eval "$(sync-engine completion bash)"。'
     ),
+    "Have what was lost say what its row says, and look again.": "把丢失的补成与库中的行一致，再比对一次。",
+    "Compare the rows of NAME with what came of them: what its capture has lost. Exit 10 if anything is lost and not healed.": "将 NAME 的各行与引擎中由其得出的内容比对：采集丢失了什么。有丢失且未补回则以 10 退出。",
 }
 
 CLICK: Mapping[str, str] = {
@@ -117,7 +122,6 @@ CLICK: Mapping[str, str] = {
     "default: {default}": "默认：{default}",
     "env var: {var}": "环境变量：{var}",
     "(dynamic)": "（动态）",
-    "%(prog)s, version %(version)s": "%(prog)s，版本 %(version)s",
     "Aborted!": "已中止！",
     "Missing command.": "缺少命令。",
     "Missing argument": "缺少参数",
@@ -205,6 +209,18 @@ HEADS: Mapping[str, str] = {
     "value": "值",
     "at_ms": "时间（毫秒）",
     "what": "对象",
+    "rows": "行数",
+    "slots": "来源位",
+    "table": "表",
+    "missing": "缺失",
+    "stale": "过时",
+    "surplus": "多余",
+    "healed": "已补回",
+    "unsettled": "仍在变更",
+    "unreadable": "不可读",
+    "in error": "有误待查",
+    "incomplete": "不完整",
+    "put aside": "已搁置",
 }
 
 WORDS: Mapping[str, str] = {
@@ -350,6 +366,12 @@ COMMANDS: Mapping[str, str] = {
     "no worker of {node} answers (state folder {folder})": "{node} 没有工作进程应答（状态目录 {folder}）",
     "nothing could be asked": "无法询问",
     "start one: sync-engine run --node NODE, or sync-engine demo": "请启动：sync-engine run --node NODE，或 sync-engine demo",
+    "{source}: {rows} rows": "{source}：{rows} 行",
+    "nothing was compared": "没有比对",
+    "see sync-engine check --databases": "参见 sync-engine check --databases",
+    "see sync-engine status; say it again when the source is caught up": "参见 sync-engine status；待该来源恢复正常后重试",
+    "no beat of it comes from its stream": "收不到它的心跳",
+    "its watermark at the golden records does not pass": "它在权威记录处的水位没有前进",
 }
 
 FAULTS: Mapping[str, str] = {
@@ -505,6 +527,7 @@ SERVERS: Mapping[str, str] = {
     "the broker does not tell {what}: {why}": "Kafka 未能给出{what}：{why}",
     "topic {name} could not be made: {why}": "主题 {name} 无法建立：{why}",
     "topics were made, but are still not to be seen: {topics}": "主题已建立，但尚不可见：{topics}",
+    "the slots": "来源位",
 }
 
 DEMO: Mapping[str, str] = {
@@ -513,6 +536,7 @@ DEMO: Mapping[str, str] = {
     "changed the address of {person} by SQL": "已用 SQL 修改 {person} 的住址",
     "connectors are running": "连接器已运行",
     "the load is over": "负载已结束",
+    "a load is running already": "已有负载在运行",
     "{changes} changes, {pushes} pushes": "变更 {changes} 行，推送 {pushes} 次",
     "{table}: {rows} rows": "{table}：{rows} 行",
     "departments have {people} synthetic people": "各部门已有 {people} 名合成人员",

@@ -145,7 +145,8 @@ def _answers(connection: socket.socket) -> Iterator[dict[str, Any]]:
     for line in connection.makefile():
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            raise fail("the demo did not do it", answer["error"], "look at its terminal and its logs", FAILED)
+            why = Message(answer["error"], **answer["arguments"])
+            raise fail("the demo did not do it", why, "look at its terminal and its logs", FAILED)
         yield answer
         if "ok" in answer:
             return

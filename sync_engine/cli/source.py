@@ -1,13 +1,14 @@
-"""`sync-engine source list|show|validate|restart|pause|resume|snapshot`: the captures of departments, as Kafka Connect has them."""
+"""`sync-engine source list|show|validate|restart|pause|resume|snapshot|reconcile`: the captures of departments."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sync_engine.cli.command import Group, fail, option
-from sync_engine.cli.exits import FAILED, UNHEALTHY, USAGE
+from sync_engine.cli.exits import FAILED, TIMEOUT, UNHEALTHY, UNREACHABLE, USAGE
 from sync_engine.cli.installed import installed, reaching, unknown
 from sync_engine.cli.language import said
 from sync_engine.cli.names import declared_names, node_option
@@ -16,8 +17,9 @@ from sync_engine.fault import Fault, Message
 from sync_engine.model.declaration import Title
 
 if TYPE_CHECKING:
-    from sync_engine.model.declaration import Declarations, Department
+    from sync_engine.model.declaration import Declarations, Department, Source
     from sync_engine.runtime.connect import ConnectClient, ConnectorStatus
+    from sync_engine.runtime.reconcile import Result
     from sync_engine.settings import Settings
 
 Asking = Callable[["ConnectClient"], Awaitable[Any]]
@@ -91,21 +93,11 @@ def show_(context: click.Context, name: str, output: str) -> None:
 @click.pass_context
 def validate(context: click.Context, name: str, output: str) -> None:
     """Ask the connector's plugin about the configuration that `apply` would give NAME; it tries the database. Exit 1 if it objects."""
-    from sync_engine.model.declaration import CONNECTOR_KINDS
     from sync_engine.runtime.provisioning import config_of
 
     declarations, settings = installed(context)
     department = _department(declarations, name)
-    if department.kind not in CONNECTOR_KINDS:
-        advice = Message("ask those who run it; we make those of {kinds}", kinds=", ".join(CONNECTOR_KINDS))
-        raise fail("nothing was asked", Message("a connector for {kind} is not made by us", kind=department.kind), advice, USAGE)
-    if department.settings not in settings.databases:
-        raise fail(
-            "nothing was asked",
-            Message("no settings section {section}", section=f"databases.{department.settings}"),
-            "see sync-engine check --node NODE",
-            USAGE,
-        )
+    _refuse_foreign(department, settings)
     found = _ask(settings, lambda connect: connect.validate(config_of(declarations, settings, department)))
     if found.error_count:
         faults = [Fault("connector", setting, Message(error)) for setting, errors in found.errors.items() for error in errors]
@@ -160,11 +152,7 @@ def snapshot(context: click.Context, name: str, tables: str | None, output: str)
 
     declarations, settings = installed(context)
     department = _department(declarations, name)
-    declared = sorted(source.table for source in department.sources)
-    wanted = sorted(set(tables.split(","))) if tables is not None else declared
-    if unknown := ", ".join(table for table in wanted if table not in declared):
-        why = Message("not tables of {name}: {tables}", name=name, tables=unknown)
-        raise fail("nothing was asked", why, Message("one of {names}", names=", ".join(declared)), USAGE)
+    wanted = [source.table for source in _tables(department, tables)]
     actual = _ask(settings, lambda connect: connect.config(department.connector))
     if actual.get(SIGNALS) != names.signal(department):
         advice = "sync-engine plan, apply; not where Kafka wants a login, nor for a connector that is not made by us"
@@ -173,6 +161,109 @@ def snapshot(context: click.Context, name: str, tables: str | None, output: str)
         asked = ask_for_snapshot(settings.kafka.bootstrap, department, wanted, client=settings.kafka.client)
     shown = {"source": name, "asked": wanted, "signal": asked}
     show(output, shown, lambda: click.echo(said("{name}: asked to read again: {tables}", name=name, tables=", ".join(wanted)), err=True))
+
+
+@source.command()
+@_name
+@option("--tables", help="Of these tables only, as declared (schema.table), with commas between.")
+@option("--heal", is_flag=True, help="Have what was lost say what its row says, and look again.")
+@_output
+@click.pass_context
+def reconcile(context: click.Context, name: str, tables: str | None, heal: bool, output: str) -> None:
+    """Compare the rows of NAME with what came of them: what its capture has lost. Exit 10 if anything is lost and not healed."""
+    from sync_engine.runtime.databases import DatabaseUnreachable, LoginRefused
+    from sync_engine.runtime.reconcile import NotPassed, Reconciler
+    from sync_engine.runtime.registry import SchemaRegistry
+    from sync_engine.runtime.rows import TableUnreadable
+    from sync_engine.runtime.schemas import AvroCodec, all_schemas
+
+    declarations, settings = installed(context)
+    department = _department(declarations, name)
+    _refuse_foreign(department, settings)
+    wanted = _tables(department, tables)
+    codec = AvroCodec(SchemaRegistry(settings.registry.url), all_schemas(declarations))
+    try:
+        with reaching("the slots"), closing(Reconciler(declarations, settings, department, wanted, codec)) as reconciler:
+            results = reconciler.run(
+                heal, lambda source, rows: click.echo(said("{source}: {rows} rows", source=source, rows=rows), err=True)
+            )
+    except (DatabaseUnreachable, LoginRefused) as failure:
+        code = UNREACHABLE if isinstance(failure, DatabaseUnreachable) else USAGE
+        advice = "see sync-engine check --databases"
+        raise fail("nothing was compared", said(failure.fault.message), advice, code) from None
+    except TableUnreadable as refusal:
+        raise fail("nothing was compared", str(refusal), "see sync-engine check --databases", USAGE) from None
+    except NotPassed as late:
+        raise fail("nothing was compared", late.why, "see sync-engine status; say it again when the source is caught up", TIMEOUT) from None
+    told = [_compared(result) for result in results]
+    show(output, {"source": name, "tables": told}, lambda: _list_compared(told))
+    if any(result.standing for result in results):
+        raise click.exceptions.Exit(UNHEALTHY)
+    if any(result.unsettled for result in results):
+        raise click.exceptions.Exit(TIMEOUT)
+
+
+def _compared(result: "Result") -> dict[str, Any]:
+    """Counts alone: no part of it is a row's."""
+    return {
+        "source": result.source,
+        "table": result.table,
+        "rows": result.rows,
+        "slots": result.slots,
+        **{loss.value: slots for loss, slots in result.lost.items()},
+        "healed": result.healed,
+        "unsettled": result.unsettled,
+        "apart": {apart.value: count for apart, count in result.apart.items()},
+    }
+
+
+def _list_compared(told: list[dict[str, Any]]) -> None:
+    numbers = ("rows", "slots", "missing", "stale", "surplus", "healed", "unsettled")
+    apart = ("unreadable", "in_error", "incomplete", "put_aside")
+    rows = [(one["table"], *(str(one[name]) for name in numbers), *(str(one["apart"][name]) for name in apart)) for one in told]
+    print_table(
+        (
+            "table",
+            "rows",
+            "slots",
+            "missing",
+            "stale",
+            "surplus",
+            "healed",
+            "unsettled",
+            "unreadable",
+            "in error",
+            "incomplete",
+            "put aside",
+        ),
+        rows,
+    )
+
+
+def _refuse_foreign(department: "Department", settings: "Settings") -> None:
+    """Of a kind that we read, in a database that the settings name."""
+    from sync_engine.model.declaration import CONNECTOR_KINDS
+
+    if department.kind not in CONNECTOR_KINDS:
+        advice = Message("ask those who run it; we make those of {kinds}", kinds=", ".join(CONNECTOR_KINDS))
+        raise fail("nothing was asked", Message("a connector for {kind} is not made by us", kind=department.kind), advice, USAGE)
+    if department.settings not in settings.databases:
+        raise fail(
+            "nothing was asked",
+            Message("no settings section {section}", section=f"databases.{department.settings}"),
+            "see sync-engine check --node NODE",
+            USAGE,
+        )
+
+
+def _tables(department: "Department", tables: str | None) -> "list[Source]":
+    """Those of the department's tables that are asked for; None: all."""
+    declared = {source.table: source for source in department.sources}
+    wanted = sorted(set(tables.split(","))) if tables is not None else sorted(declared)
+    if unknown := ", ".join(table for table in wanted if table not in declared):
+        why = Message("not tables of {name}: {tables}", name=department.id, tables=unknown)
+        raise fail("nothing was asked", why, Message("one of {names}", names=", ".join(sorted(declared))), USAGE)
+    return [declared[table] for table in wanted]
 
 
 def _settled(context: click.Context, name: str, output: str, state: str, act: "Callable[[ConnectClient, str], Awaitable[object]]") -> None:

@@ -94,9 +94,12 @@ class DeliverStage:
             # How long the endpoint is to be left alone is not in the log: whoever takes over asks with one record first.
             self._failures = max(self._failures, 1)
 
+    def close(self, partition: int) -> None:
+        self._waiting.pop(partition, None)
+
     def parked(self) -> int:
-        """Records not yet acknowledged, over all partitions that are ours."""
-        return sum(waiting.count for waiting in self._waiting.values())
+        """Records not yet acknowledged, over all partitions that are ours. From any thread."""
+        return sum(waiting.count for waiting in list(self._waiting.values()))
 
     def keys(self, record: Record) -> Iterable[bytes]:
         return () if record.key is None else (record.key,)
@@ -150,6 +153,9 @@ class DeliverStage:
             outputs.append(self._park(key, partition, view.get(key), max(now_ms, self._down_until_ms), why, view, now_ms))
         waiting.fresh.clear()
         return outputs
+
+    def has_more(self, partition: int) -> bool:
+        return False
 
     def _tries(self, now_ms: int) -> int:
         """How many requests a partition may send now. While the endpoint fails it is one a round over all partitions of ours."""

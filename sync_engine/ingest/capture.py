@@ -5,7 +5,7 @@ that cannot be read is a dead letter *and*, if its key can be read, an `in_error
 verified.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,6 +107,19 @@ def read_change(source: CompiledSource, change: Row, epoch: int | None, offset: 
     if _ends_snapshot_of_table(change["source"]):
         read.append(_sweep(source, position))
     return read
+
+
+def read_row(source: CompiledSource, row: Row, position: Position, at_ms: int) -> Iterator[tuple[str, list[Keyed | DeadLetter]]]:
+    """What a row says as it stands in its table, by mapping: as a READ of it would be read. No letter, no claim: it says nothing.
+
+    `row` has its values as the capture gives them, its columns need not be all. Raises KeyError if it lacks one of the primary key.
+    """
+    identity = _row_id(source, row)
+    for mapping in source.mappings:
+        try:
+            yield mapping.name, _assert(source, mapping, identity, row, None, position, at_ms, "")
+        except KeyError as missing:
+            yield mapping.name, [DeadLetter(Reason.MISSING_COLUMN, f"the row lacks {missing}")]
 
 
 def read_position(origin: Row, epoch: int | None, offset: int) -> Position:

@@ -9,7 +9,7 @@ from sync_engine.model.declaration import Department
 
 FIRING, RESOLVED = "firing", "resolved"
 CONFLICT, TIER_LAG, SUBSCRIBER_LAG, SOURCE_DARK = "conflict", "tier_lag", "subscriber_lag", "source_dark"
-DEAD_LETTERS, CAPTURE_FAILED, BRAKE = "dead_letters", "capture_failed", "brake"
+DEAD_LETTERS, CAPTURE_FAILED, CAPTURE_LOST, BRAKE = "dead_letters", "capture_failed", "capture_lost", "brake"
 
 
 class Responsible(msgspec.Struct, frozen=True):

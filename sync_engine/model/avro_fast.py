@@ -2,6 +2,7 @@
 
 Promises: the same claims as `avro.claim_of_datum` of what fastavro reads, the same bytes as fastavro writes. Knows only the layout that
 `avro.claim_schema` and `avro.golden_schema` generate, with any items; for any other it raises OtherLayout, and fastavro is to be used.
+With the compiled core, the functions here do what is not common.
 The surprise: reading never looks at the end. Whoever runs past it meets an IndexError, or does not stand at the end in the last test.
 """
 
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sync_engine.model.claim import Claim, Kind, Value
+from sync_engine.model.core import CORE, Core
 from sync_engine.model.golden import CONFIRMED, LIFE_CYCLES, STATUSES, Golden
 
 Datum = dict[str, Any]
@@ -76,9 +78,10 @@ _NO_EVIDENCE = b"\0" * 6
 """How nearly every claim ends: no nulls, none withheld or unchanged, no positions, no floor, no error."""
 
 
-def claim_reader(written: Datum, wanted: Datum) -> ReadClaim:
-    """A function from a payload, and the path, to the claim; it raises ValueError for bytes that are not of the schema `written`.
+def claim_reader(written: Datum, wanted: Datum, start: int = 0, core: Core | None = CORE) -> ReadClaim:
+    """A function from bytes, and the path, to the claim; it raises ValueError for bytes that are not of the schema `written`.
 
+    The payload begins at `start`. `core` None: the pure function.
     Raises OtherLayout also where the items of the two schemas differ: that takes Avro's resolution.
     """
     items = tuple(_items_of(written, _CLAIM).items())
@@ -87,16 +90,16 @@ def claim_reader(written: Datum, wanted: Datum) -> ReadClaim:
 
     def read(payload: bytes, path: str) -> Claim:
         try:
-            return _claim(payload, path, items)
+            return _claim(payload, start, path, items)
         except (IndexError, KeyError, UnicodeDecodeError) as error:
             raise ValueError(f"{type(error).__name__} while decoding") from None
 
-    return read
+    return read if core is None else core.claim_reader(Claim, items, start, read)
 
 
-def _claim(p: bytes, path: str, items: Sequence[tuple[str, str]]) -> Claim:
-    kind = _KIND_OF_BYTE[p[0]]
-    source, i = _read_text(p, 1)
+def _claim(p: bytes, i: int, path: str, items: Sequence[tuple[str, str]]) -> Claim:
+    kind = _KIND_OF_BYTE[p[i]]
+    source, i = _read_text(p, i + 1)
     row, i = _read_text(p, i)
     mapping, i = _read_text(p, i)
     epoch, i = _read_number(p, i)
@@ -252,11 +255,12 @@ def _read_positions(p: bytes, i: int) -> tuple[dict[str, Any], int]:
 # --- writing ---------------------------------------------------------------------------------------------------------------------
 
 
-def claim_writer(schema: Datum) -> Callable[[Claim], bytes]:
+def claim_writer(schema: Datum, prefix: bytes = b"") -> Callable[[Claim], bytes]:
+    """A function from a claim to its payload with `prefix` before it."""
     write_items = _items_writer(_items_of(schema, _CLAIM))
 
     def write(claim: Claim) -> bytes:
-        out = [_KIND_BYTE[claim.kind], _text(claim.source), _text(claim.row), _text(claim.mapping), *map(_number, claim.position)]
+        out = [prefix, _KIND_BYTE[claim.kind], _text(claim.source), _text(claim.row), _text(claim.mapping), *map(_number, claim.position)]
         out += (_number(claim.effective_ms), _optional_text(claim.moved_to), _optional_text(claim.via))
         fields, nulls = write_items([(item, CONFIRMED, value) for item, value in claim.values.items()])
         out += fields
@@ -271,13 +275,15 @@ def claim_writer(schema: Datum) -> Callable[[Claim], bytes]:
     return write
 
 
-def golden_writer(schema: Datum) -> Callable[[Golden], bytes]:
-    write_items = _items_writer(_items_of(schema, _GOLDEN))
+def golden_writer(schema: Datum, prefix: bytes = b"", core: Core | None = CORE) -> Callable[[Golden], bytes]:
+    """A function from a golden record to its payload with `prefix` before it. `core` None: the pure function."""
+    items = _items_of(schema, _GOLDEN)
+    write_items = _items_writer(items)
     sources: dict[tuple[str, ...], bytes] = {}
 
     def write(golden: Golden) -> bytes:
         content, digest = golden.content, golden.digest
-        out = [_number(golden.version), _number(len(digest)), digest, _LIFE_CYCLE_BYTE[content.life_cycle]]
+        out = [prefix, _number(golden.version), _number(len(digest)), digest, _LIFE_CYCLE_BYTE[content.life_cycle]]
         out += (_optional_text(content.moved_to), _optional_text(content.jurisdiction), _optional_text(content.redirect))
         fields, special = write_items(content.items)
         out += fields
@@ -293,7 +299,7 @@ def golden_writer(schema: Datum) -> Callable[[Golden], bytes]:
         out.append(_map((region, _number(version)) for region, version in golden.left.items()) if golden.left else b"\0")
         return b"".join(out)
 
-    return write
+    return write if core is None else core.golden_writer(prefix, tuple(items.items()), LIFE_CYCLES, STATUSES, write)
 
 
 Known = Sequence[tuple[str, str, Value]]

@@ -20,6 +20,7 @@ FAMILIES = (
     "dead",
     "retry",
     "hold",
+    "reconciled",
     "parked",
     "receipt",
     "control",
@@ -76,6 +77,11 @@ def retry(node: str) -> str:
 def hold(node: str) -> str:
     """Sources that the brake holds."""
     return f"{node}.hold"
+
+
+def reconciled(node: str) -> str:
+    """What the last comparison of each source with its slots has found."""
+    return f"{node}.reconciled"
 
 
 def parked(node: str, subscriber: str) -> str:

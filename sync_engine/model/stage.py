@@ -95,6 +95,9 @@ class Stage(Protocol):
     def open(self, partition: int, view: View) -> None:
         """The partition is ours from here on, or its indexes are void after an abort: rebuild them from the state."""
 
+    def close(self, partition: int) -> None:
+        """The partition is another's from here on: its indexes go, or what they count would be counted twice."""
+
     def keys(self, record: Record) -> Iterable[bytes]:
         """The state keys that `decide` will read for this record, so that a batch's state is loaded in one trip."""
 
@@ -106,6 +109,9 @@ class Stage(Protocol):
 
         Called at the end of a batch, in its transaction, and between batches.
         """
+
+    def has_more(self, partition: int) -> bool:
+        """Whether `work` goes on at once, with the next slice of something long: then no turn waits for records."""
 
     def conclude(self, request: Request, answer: Answer, view: View, now_ms: int) -> Sequence[Emit]:
         """What the answer to a request causes."""
@@ -123,11 +129,17 @@ class Stateless:
     def open(self, partition: int, view: View) -> None:
         return
 
+    def close(self, partition: int) -> None:
+        return
+
     def keys(self, record: Record) -> Iterable[bytes]:
         return ()
 
     def work(self, partition: int, view: View, now_ms: int) -> Sequence[Output]:
         return ()
+
+    def has_more(self, partition: int) -> bool:
+        return False
 
     def conclude(self, request: Request, answer: Answer, view: View, now_ms: int) -> Sequence[Emit]:
         return ()

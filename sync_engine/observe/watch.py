@@ -1,4 +1,4 @@
-"""What is an alert: a tier or a subscriber that lags, a source that is dark, not captured, held, or with dead letters. One each.
+"""What is an alert: a tier or a subscriber that lags, a source that is dark, not captured, held, with losses or dead letters. One each.
 
 Pure. A source that is not known yet (the engine has just started) raises nothing until `GRACE_MS` have passed.
 """
@@ -10,6 +10,7 @@ import msgspec
 from sync_engine.model.alert import (
     BRAKE,
     CAPTURE_FAILED,
+    CAPTURE_LOST,
     DEAD_LETTERS,
     FIRING,
     RESOLVED,
@@ -147,6 +148,12 @@ def captures_watch(node: Node, started_ms: int, about: About) -> SubjectWatch:
     """A connector or a task of it is FAILED, though the node has it started again and again."""
     zh, en = "采集失败: {node} 的 {source}", "{node} captures {source} no more: a task has failed"
     return SubjectWatch(node, CAPTURE_FAILED, "critical", zh, en, started_ms, about)
+
+
+def lost_watch(node: Node, started_ms: int, about: About) -> SubjectWatch:
+    """A comparison with its slots found that the capture of a source has lost changes, and they are not healed yet."""
+    zh, en = "采集丢失: {node} 的 {source} 有变更未到达", "{node} lacks changes of {source}: its capture has lost them"
+    return SubjectWatch(node, CAPTURE_LOST, "critical", zh, en, started_ms, about)
 
 
 def dark_watch(node: Node, started_ms: int, about: About) -> SubjectWatch:

@@ -80,6 +80,9 @@ def _down(
     is_told, must_be_told = _elsewhere(routes, child, before), _elsewhere(routes, child, after)
     if must_be_told is not None and must_be_told != is_told:
         yield Sent(child.name, scope_claim(routes.node, key, after.version, *must_be_told))
+        if must_be_told[0]:
+            # What the child was sent while the record lay there would come alive again: it gets the endings, which carry no values.
+            yield from _to_child(routes, child, items, (slot for slot in after.slots if not slot.live))
 
 
 def _elsewhere(routes: Routes, child: Node, record: Standing) -> tuple[bool, str | None] | None:
@@ -119,7 +122,9 @@ def withhold(claim: Claim, items: frozenset[str] | None) -> Claim:
     """The claim with every item outside `items` withheld; the same object if there is none."""
     if items is None or (items.issuperset(claim.values) and items.issuperset(claim.unchanged)):
         return claim
-    hidden = {*claim.withheld, *(claim.values.keys() - items), *(claim.unchanged.keys() - items)}
+    # Of a row that cannot be read nothing is known that could be withheld: a known cell, were it said, would hide another row's.
+    unchanged = {item: stamp for item, stamp in claim.unchanged.items() if item in items or claim.kind == Kind.IN_ERROR}
+    hidden = {*claim.withheld, *(claim.values.keys() - items), *(claim.unchanged.keys() - unchanged.keys())}
     return Claim(
         claim.source,
         claim.row,
@@ -129,7 +134,7 @@ def withhold(claim: Claim, items: frozenset[str] | None) -> Claim:
         {item: value for item, value in claim.values.items() if item in items},
         claim.moved_to,
         tuple(sorted(hidden)),
-        {item: stamp for item, stamp in claim.unchanged.items() if item in items},
+        unchanged,
         claim.positions,
         # Explicit: with its unchanged items hidden, the claim would else pass for a complete one and end what stands below it.
         claim.floor if claim.replaces_all_before else floor_of(claim),

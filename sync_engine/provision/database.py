@@ -5,7 +5,7 @@ one a delete does not say whose record the row was. MariaDB's and MySQL's counte
 there (`sql_log_bin`, `binlog_format`, `binlog_row_image`) no question can see: only its administrator should have that privilege.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -202,6 +202,52 @@ def _defaults(source: Source) -> DatabaseCheck:
             f"ALTER TABLE {quoted(source.table)} ALTER … DROP DEFAULT, or SET NOT NULL: a NULL is captured as the default",
         ),
     )
+
+
+# --- what stands in a captured table: its rows are compared with what came of them ---
+
+
+def database_now(kind: str) -> str:
+    """The database's own time of this moment, as `heartbeat_beat` writes it, in milliseconds, cut off."""
+    if kind in BINLOG_KINDS:
+        return "SELECT CAST(floor(unix_timestamp(sysdate(6)) * 1000) AS signed)"
+    return "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+
+
+def read_columns(source: Source) -> tuple[str, ...]:
+    """The columns that the table's mappings need; no other is read."""
+    return tuple(sorted({*(source.columns - source.ignored), *source.primary_key}))
+
+
+def rows_behind(source: Source, kind: str, limit: int, *, begins: bool) -> str:
+    """The next `limit` rows in the order of the primary key. But where it `begins`, `%s` are the key of the row before (`key_behind`)."""
+    keys = [_quote(column, kind) for column in source.primary_key]
+    # Not as one row (a, b) > (x, y): MariaDB finds no index for that.
+    steps = [" AND ".join([*(f"{each} = %s" for each in keys[:depth]), f"{key} > %s"]) for depth, key in enumerate(keys)]
+    where = "" if begins else f" WHERE {' OR '.join(f'({step})' for step in steps)}"
+    return f"{_select(source, kind)}{where} ORDER BY {', '.join(keys)} LIMIT {limit}"
+
+
+def key_behind(key: Sequence[object]) -> list[object]:
+    """The parameters of `rows_behind` for the key of the row before."""
+    return [value for depth in range(len(key)) for value in key[: depth + 1]]
+
+
+def rows_named(source: Source, kind: str, count: int) -> str:
+    """So many rows by their primary keys, which are the parameters."""
+    keys = ", ".join(_quote(column, kind) for column in source.primary_key)
+    key = f"({', '.join(['%s'] * len(source.primary_key))})"
+    return f"{_select(source, kind)} WHERE ({keys}) IN ({', '.join([key] * count)})"
+
+
+def _select(source: Source, kind: str) -> str:
+    columns = ", ".join(_quote(column, kind) for column in read_columns(source))
+    return f"SELECT {columns} FROM {quoted(source.table, kind)}"  # noqa: S608  # declared names hold letters, digits and `_` only
+
+
+def _quote(column: str, kind: str) -> str:
+    mark = "`" if kind in BINLOG_KINDS else '"'
+    return f"{mark}{column}{mark}"
 
 
 def _named(table: str) -> dict[str, str | list[str]]:

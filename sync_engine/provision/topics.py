@@ -84,6 +84,7 @@ NAMES_OF: Mapping[str, NamesOf] = {
     "dead": _one(names.dead),
     "retry": _one(names.retry),
     "hold": _one(names.hold),
+    "reconciled": _one(names.reconciled),
     "parked": _parked,
     "receipt": _one(names.receipt),
     "control": _one(names.control),

@@ -6,6 +6,9 @@ or at positions of different slots, or two nodes with the same slots would diffe
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
 
 from sync_engine.model.claim import ASSERT, Claim, Value, error_of
 from sync_engine.model.declaration import AuthorityRule, CompareRule, EntityType
@@ -35,7 +38,7 @@ class Rules:
     item_rules: tuple[tuple[str, int], ...]
     """(item, index of its rule), sorted by item: the order of the content."""
     class_of: Callable[[str], str]
-    plans: dict[object, object] = field(default_factory=dict)
+    plans: dict[Any, Any] = field(default_factory=dict)
     """Who wins what, by the shape of a record; filled by `plan.resolve`."""
     conditional: EntityType | None = None
     """The entry, if its rules depend on the key: then `of` gives those that stand for a key."""
@@ -69,8 +72,7 @@ def compile_rules(entity: EntityType, class_of: Callable[[str], str]) -> Rules:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(msgspec.Struct, frozen=True, gc=False):
     content: Content
     sources: dict[str, str]
     """Item -> the source that won it: evidence."""

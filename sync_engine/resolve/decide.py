@@ -58,16 +58,18 @@ def decide(
     slots = before.slots
     for index, slot in enumerate(slots):
         if slot.row == claim.row and slot.source == claim.source and slot.mapping == claim.mapping:
-            joined = _after_sweep(join(slot, claim), sweeps)
+            joined = join(slot, claim)
+            if sweeps:
+                joined = _after_sweep(joined, sweeps)
             if joined is slot or same_word(joined, slot):
                 return None
             return _change(rules, generation, key, before, [*slots[:index], joined, *slots[index + 1 :]], [joined], claim)
-    first = _after_sweep(claim, sweeps)
+    first = _after_sweep(claim, sweeps) if sweeps else claim
     return _change(rules, generation, key, before, [*slots, first], [first], claim)
 
 
 def _after_sweep(slot: Claim, sweeps: Mapping[str, Position]) -> Claim:
-    position = sweeps.get(slot.source) if sweeps else None
+    position = sweeps.get(slot.source)
     return slot if position is None else swept(slot, position)
 
 

@@ -6,12 +6,11 @@ and a record costs look-ups. Whatever is not common (ended, withheld, swept, unv
 tests/properties hold both to the oracle.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
-from typing import Any
 
 from sync_engine.model.claim import ASSERT, Claim, Value
+from sync_engine.model.core import CORE
 from sync_engine.model.declaration import AuthorityRule
 from sync_engine.model.finding import DISAGREEMENT, DUPLICATE_IN_SOURCE, TWO_AUTHORITIES, Finding, sort_pairs
 from sync_engine.model.golden import CONFIRMED, FALLBACK, LIVE, UNCONFIRMED, Content
@@ -24,20 +23,17 @@ SLOTS_MAX = 8
 """Records of more rows are rare, and hardly any two of them have one shape."""
 
 Shape = tuple[tuple[str, tuple[str, ...]], ...]
-Pick = Callable[[Any], tuple[Any, ...]]
+Won = tuple[tuple[str, str, int], ...]
+"""(item, status, the slot that wins it by its index), sorted by item."""
+Compared = tuple[tuple[str, tuple[int, ...]], ...]
+"""(item, the slots that know it)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Who wins what in records of one shape, once the contests are decided; slots by their index."""
 
-    items: tuple[str, ...]
-    """Sorted."""
-    statuses: tuple[str, ...]
-    picks: tuple[tuple[int, Pick], ...]
-    """(slot, the values that it wins)."""
-    in_order: Pick | None
-    """The values of all picks, one behind the other, in the order of the items. None if they are already."""
+    won: Won
     sources: dict[str, str]
     jurisdiction: int | None
     """Which of the items."""
@@ -66,49 +62,66 @@ class Shaped:
     won: tuple[tuple[str, str, int | tuple[AuthorityRule, tuple[int, ...]]], ...]
     """(item, status, winning slot, or the contest that finds it), sorted by item."""
     checks: tuple[Check, ...]
+    compared: Compared
+    """Of each of the checks."""
     plans: dict[tuple[int, ...], Plan] = field(default_factory=dict)
     """By the winners of the contests."""
 
 
-def resolve(rules: Rules, key: str, slots: Sequence[Claim]) -> Resolved:
+def resolve(rules: Rules, key: str, slots: list[Claim]) -> Resolved:
     """As `content.resolve`."""
-    if len(slots) > SLOTS_MAX:
+    if len(slots) > SLOTS_MAX or (shape := _shape(slots)) is None:
         return content.resolve(rules, key, slots)
-    rules = rules.of(key)
-    shape = []
-    for slot in slots:
-        if slot.kind != ASSERT or slot.withheld or slot.floor is not None or slot.error is not None:
-            return content.resolve(rules, key, slots)
-        shape.append((slot.source, tuple(slot.values)))
-    shaped = _shaped(rules, tuple(shape))
+    if rules.conditional is not None:
+        rules = rules.of(key)
+    shaped: Shaped | None = rules.plans[shape] if shape in rules.plans else _shaped(rules, shape)
     if shaped is None:
         return content.resolve(rules, key, slots)
     winners = tuple([_first(rule, indexes, slots) for rule, indexes in shaped.contests]) if shaped.contests else ()
-    plan = shaped.plans.get(winners)
-    if plan is None:
-        plan = _plan(rules, shaped, winners, slots)
-        if len(shaped.plans) < PLANS_MAX:
-            shaped.plans[winners] = plan
-    if len(plan.picks) == 1:
-        index, pick = plan.picks[0]
-        values = pick(slots[index].values)
-    else:
-        values = tuple([value for index, pick in plan.picks for value in pick(slots[index].values)])
-    if plan.in_order is not None:
-        values = plan.in_order(values)
-    said: list[tuple[str, str, Value]] = list(zip(plan.items, plan.statuses, values, strict=True))
-    jurisdiction = None if plan.jurisdiction is None else values[plan.jurisdiction]
-    resolved = Content(rules.entity, key, shaped.life_cycle, None, None if jurisdiction is None else str(jurisdiction), None, said)
-    return Resolved(resolved, plan.sources, tuple(_findings(rules, key, shaped, slots)) if shaped.checks else ())
+    plan = shaped.plans.get(winners) or _plan(rules, shaped, winners, slots)
+    items = _picked(plan.won, slots)
+    jurisdiction = None if plan.jurisdiction is None else items[plan.jurisdiction][2]
+    resolved = Content(rules.entity, key, shaped.life_cycle, None, None if jurisdiction is None else str(jurisdiction), None, items)
+    differing = _differing(shaped.compared, slots) if shaped.compared else ()
+    return Resolved(resolved, plan.sources, _findings(rules, key, shaped, slots, differing) if differing else ())
+
+
+def pure_shape(slots: Sequence[Claim]) -> Shape | None:
+    """None: not a common record."""
+    shape = []
+    for slot in slots:
+        if slot.kind != ASSERT or slot.withheld or slot.floor is not None or slot.error is not None:
+            return None
+        shape.append((slot.source, tuple(slot.values)))
+    return tuple(shape)
+
+
+def pure_picked(won: Won, slots: Sequence[Claim]) -> list[tuple[str, str, Value]]:
+    """(item, status, value)"""
+    return [(item, status, slots[index].values[item]) for item, status, index in won]
+
+
+def pure_differing(compared: Compared, slots: Sequence[Claim]) -> list[int]:
+    """The numbers of those whose values, but for null, are not all one."""
+    found = []
+    for number, (item, indexes) in enumerate(compared):
+        first = None
+        for index in indexes:
+            value = slots[index].values[item]
+            if value is not None and first is not None and value != first:
+                found.append(number)
+                break
+            first = value if first is None else first
+    return found
+
+
+_shape, _picked, _differing = (pure_shape, pure_picked, pure_differing) if CORE is None else (CORE.shape, CORE.pick, CORE.differing)
 
 
 def _shaped(rules: Rules, shape: Shape) -> Shaped | None:
-    shaped = rules.plans.get(shape, False)
-    if shaped is False:
-        shaped = _make(rules, shape)
-        if len(rules.plans) < PLANS_MAX:
-            rules.plans[shape] = shaped
-    assert shaped is None or isinstance(shaped, Shaped)
+    shaped = _make(rules, shape)
+    if len(rules.plans) < PLANS_MAX:
+        rules.plans[shape] = shaped
     return shaped
 
 
@@ -118,25 +131,16 @@ def _first(rule: AuthorityRule, indexes: tuple[int, ...], slots: Sequence[Claim]
     return next(index for index in indexes if slots[index] is winner)
 
 
-def _findings(rules: Rules, key: str, shaped: Shaped, slots: Sequence[Claim]) -> list[Finding]:
+def _findings(rules: Rules, key: str, shaped: Shaped, slots: Sequence[Claim], differing: Iterable[int]) -> tuple[Finding, ...]:
     found = []
-    for check in shaped.checks:
-        item = check.item
-        first = None
-        for index in check.slots:
-            value = slots[index].values[item]
-            if value is None:
-                continue
-            if first is None:
-                first = value
-            elif value != first:
-                said = [(camp, slots[index]) for index, camp in zip(check.slots, check.camps, strict=True)]
-                said = [(camp, slot) for camp, slot in said if slot.values[item] is not None]
-                if check.kind == DUPLICATE_IN_SOURCE or len({camp for camp, _ in said}) > 1:
-                    pairs = sort_pairs({(slot.source, slot.values[item]) for _, slot in said})
-                    found.append(Finding(rules.entity, key, check.kind, check.rule, item, pairs))
-                break
-    return found
+    for number in differing:
+        check = shaped.checks[number]
+        said = [(camp, slots[index]) for index, camp in zip(check.slots, check.camps, strict=True)]
+        said = [(camp, slot) for camp, slot in said if slot.values[check.item] is not None]
+        if check.kind == DUPLICATE_IN_SOURCE or len({camp for camp, _ in said}) > 1:
+            pairs = sort_pairs({(slot.source, slot.values[check.item]) for _, slot in said})
+            found.append(Finding(rules.entity, key, check.kind, check.rule, check.item, pairs))
+    return tuple(found)
 
 
 # --- made once ---
@@ -163,8 +167,10 @@ def _make(rules: Rules, shape: Shape) -> Shaped | None:
         elif item in shape[indexes[0]][1]:
             won.append((item, status, indexes[0]))
     checks = [check for check in _checks(rules, by_class, shape) if check.kind == DUPLICATE_IN_SOURCE or len(set(check.camps)) > 1]
+    checks = [check for check in checks if len(check.slots) > 1]
     life_cycle = LIVE if rules.existence in by_class else UNCONFIRMED
-    return Shaped(life_cycle, tuple(contests.values()), tuple(won), tuple(check for check in checks if len(check.slots) > 1))
+    compared = tuple((check.item, check.slots) for check in checks)
+    return Shaped(life_cycle, tuple(contests.values()), tuple(won), tuple(checks), compared)
 
 
 def _candidates(
@@ -206,24 +212,9 @@ def _plan(rules: Rules, shaped: Shaped, winners: tuple[int, ...], slots: Sequenc
         index = by if isinstance(by, int) else winner_of[by[0].rule, by[1]]
         if item in slots[index].values:
             won.append((item, status, index))
-    by_slot: dict[int, list[str]] = {}
-    for item, _, index in won:
-        by_slot.setdefault(index, []).append(item)
-    picked = [item for items in by_slot.values() for item in items]
     items = [item for item, _, _ in won]
-    return Plan(
-        tuple(items),
-        tuple(status for _, status, _ in won),
-        tuple((index, _pick(items)) for index, items in by_slot.items()),
-        None if picked == items else _pick([picked.index(item) for item in items]),
-        {item: slots[index].source for item, _, index in won},
-        items.index(rules.jurisdiction) if rules.jurisdiction in items else None,
-    )
-
-
-def _pick(places: Sequence[Any]) -> Pick:
-    """`itemgetter` gives one value by itself, and several as a tuple."""
-    if len(places) == 1:
-        place = places[0]
-        return lambda values: (values[place],)
-    return itemgetter(*places)
+    jurisdiction = items.index(rules.jurisdiction) if rules.jurisdiction in items else None
+    plan = Plan(tuple(won), {item: slots[index].source for item, _, index in won}, jurisdiction)
+    if len(shaped.plans) < PLANS_MAX:
+        shaped.plans[winners] = plan
+    return plan

@@ -69,6 +69,10 @@ class ResolveStage:
         self._sweeps[partition] = sweeps
         self._unfinished[partition] = unfinished
 
+    def close(self, partition: int) -> None:
+        self._sweeps.pop(partition, None)
+        self._unfinished.pop(partition, None)
+
     def keys(self, record: Record) -> Iterable[bytes]:
         return () if record.key is None else (record.key,)
 
@@ -171,6 +175,9 @@ class ResolveStage:
             outputs.append(self._sweep_done(source, state.sweep, partition))
         view.put(reserved, State(sweep=state.sweep, cursor=None if done else found[-1][0]))
         return outputs
+
+    def has_more(self, partition: int) -> bool:
+        return bool(self._unfinished.get(partition))
 
     def _sweep_record(
         self, key_bytes: bytes, state: State, source: str, position: Position, partition: int, view: View, now_ms: int

@@ -11,7 +11,17 @@ from typing import Any
 import aiohttp
 import structlog
 
-from sync_engine.model.alert import BRAKE, CAPTURE_FAILED, CONFLICT, DEAD_LETTERS, SOURCE_DARK, SUBSCRIBER_LAG, TIER_LAG, Alert
+from sync_engine.model.alert import (
+    BRAKE,
+    CAPTURE_FAILED,
+    CAPTURE_LOST,
+    CONFLICT,
+    DEAD_LETTERS,
+    SOURCE_DARK,
+    SUBSCRIBER_LAG,
+    TIER_LAG,
+    Alert,
+)
 
 NAMES = {
     TIER_LAG: "SyncTierLagging",
@@ -20,6 +30,7 @@ NAMES = {
     CONFLICT: "SyncConflict",
     DEAD_LETTERS: "SyncDeadLetters",
     CAPTURE_FAILED: "SyncConnectorTaskFailed",
+    CAPTURE_LOST: "SyncCaptureLost",
     BRAKE: "SyncSourceHeld",
 }
 """Kind of an alert -> `alertname`, by which routes and silences go."""

@@ -10,7 +10,7 @@ import pymysql
 from sync_engine.crosscheck import source_file
 from sync_engine.fault import Fault, Message
 from sync_engine.model.declaration import Department
-from sync_engine.provision.database import DatabaseCheck, check_queries
+from sync_engine.provision.database import BINLOG_KINDS, DatabaseCheck, check_queries
 from sync_engine.settings import DatabaseSettings
 
 ANSWER_SECONDS = 10
@@ -25,8 +25,19 @@ class DatabaseUnreachable(Exception):
         super().__init__(str(self.fault))
 
 
-def faults_of(department: Department, database: DatabaseSettings) -> Iterator[Fault]:
-    """Every fault of the department's database. No answer is a citizen's: only catalogues are asked. Raises DatabaseUnreachable."""
+class LoginRefused(Exception):
+    """The database answers, and does not let the capture user in."""
+
+    def __init__(self, section: str, why: str) -> None:
+        self.fault = Fault("settings", section, Message("the database refuses the login: {why}", why=why))
+        super().__init__(str(self.fault))
+
+
+def connect(department: Department, database: DatabaseSettings, seconds: int = ANSWER_SECONDS, **more: Any) -> Any:
+    """The driver's connection as the capture user, each statement a transaction; a statement takes `seconds` at most.
+
+    `more` = the driver's own. Raises DatabaseUnreachable, LoginRefused.
+    """
     section = f"databases.{department.settings}"
     try:
         # Apart from the login: where nothing answers, waiting may help; where the login is refused, only a correction does.
@@ -34,18 +45,26 @@ def faults_of(department: Department, database: DatabaseSettings) -> Iterator[Fa
             socket.create_connection((database.host, database.port), ANSWER_SECONDS).close()
     except OSError as failure:
         raise DatabaseUnreachable(section, failure) from failure
-    connect = _mariadb if department.kind == "mariadb" else _postgresql
     try:
-        connection = connect(database)
+        return (_mariadb if department.kind in BINLOG_KINDS else _postgresql)(database, seconds, more)
     except (psycopg.Error, pymysql.Error) as refusal:
-        yield Fault("settings", section, Message("the database refuses the login: {why}", why=_words(refusal)))
+        raise LoginRefused(section, words_of(refusal)) from refusal
+
+
+def faults_of(department: Department, database: DatabaseSettings) -> Iterator[Fault]:
+    """Every fault of the department's database. No answer is a citizen's: only catalogues are asked. Raises DatabaseUnreachable."""
+    section = f"databases.{department.settings}"
+    try:
+        connection = connect(department, database)
+    except LoginRefused as refusal:
+        yield refusal.fault
         return
     try:
         with connection.cursor() as cursor:
             for check in check_queries(department):
                 yield from _fault(department, check, _answer(cursor, check))
     except (psycopg.OperationalError, pymysql.OperationalError, pymysql.InterfaceError) as failure:
-        raise DatabaseUnreachable(section, _words(failure)) from failure
+        raise DatabaseUnreachable(section, words_of(failure)) from failure
     finally:
         connection.close()
 
@@ -68,7 +87,7 @@ def _answer(cursor: Any, check: DatabaseCheck) -> str:
     return "" if row is None or row[0] is None else str(row[0])
 
 
-def _postgresql(database: DatabaseSettings) -> Any:
+def _postgresql(database: DatabaseSettings, seconds: int, more: Mapping[str, Any]) -> Any:
     password = None if database.password is None else database.password.reveal()
     return psycopg.connect(
         host=database.host,
@@ -78,11 +97,12 @@ def _postgresql(database: DatabaseSettings) -> Any:
         password=password,
         connect_timeout=ANSWER_SECONDS,
         autocommit=True,
-        options=f"-c statement_timeout={ANSWER_SECONDS}s",
+        options=f"-c statement_timeout={seconds}s",
+        **more,
     )
 
 
-def _mariadb(database: DatabaseSettings) -> Any:
+def _mariadb(database: DatabaseSettings, seconds: int, more: Mapping[str, Any]) -> Any:
     return pymysql.connect(
         host=database.host,
         port=database.port,
@@ -90,11 +110,12 @@ def _mariadb(database: DatabaseSettings) -> Any:
         user=database.user,
         password="" if database.password is None else database.password.reveal(),
         connect_timeout=ANSWER_SECONDS,
-        read_timeout=ANSWER_SECONDS,
+        read_timeout=seconds,
         autocommit=True,
+        **more,
     )
 
 
-def _words(failure: Exception) -> str:
+def words_of(failure: Exception) -> str:
     """The database's own words, in one line."""
     return " ".join(str(failure.args[-1] if failure.args else type(failure).__name__).split())

@@ -48,6 +48,18 @@ class Metrics:
         self._captures = Gauge(
             "syncengine_capture_failed", "1 while a connector or a task of it is FAILED in Connect.", ["node", "source"], registry=registry
         )
+        self._lost = Gauge(
+            "syncengine_capture_lost",
+            "Slots that the capture has lost, as the last comparisons found them; 0 when they were healed.",
+            ["node", "source", "kind"],
+            registry=registry,
+        )
+        self._healed = Counter(
+            "syncengine_capture_healed_total",
+            "Slots that the capture had lost and that were healed.",
+            ["node", "source"],
+            registry=registry,
+        )
         self._alerts = Gauge("syncengine_alerts_firing", "Alerts firing now, by kind.", ["node", "kind"], registry=registry)
         self._standing = Gauge(
             "syncengine_dead_letters", "Records put aside, neither put back nor given up.", ["node", "source"], registry=registry
@@ -81,6 +93,12 @@ class Metrics:
 
     def capture(self, source: str, failed: bool) -> None:
         self._captures.labels(self._node, source).set(failed)
+
+    def lost(self, source: str, kind: str, slots: int) -> None:
+        self._lost.labels(self._node, source, kind).set(slots)
+
+    def healed(self, source: str, slots: int) -> None:
+        self._healed.labels(self._node, source).inc(slots)
 
     def lag(self, lag: Lag) -> None:
         labels = (self._node, lag.source, lag.place)

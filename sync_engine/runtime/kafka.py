@@ -123,7 +123,7 @@ class KafkaLog:
         self._must_rewind = True  # until the commit is known; MustRestart leaves it so
         self._finish_abort(_ABORT_SECONDS)
         membership = self._membership()
-        partitions = [self._partition(emit) for emit in emits]
+        partitions = [self._partition(emit) if emit.partition is None else emit.partition for emit in emits]
         positions = [ck.TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
         try:
             self._producer.begin_transaction()
@@ -298,8 +298,6 @@ class KafkaLog:
         return records
 
     def _partition(self, emit: Emit) -> int:
-        if emit.partition is not None:
-            return emit.partition
         return 0 if emit.key is None else partition_of(emit.key, self.partitions(emit.topic))
 
     def _produce(self, emits: Sequence[Emit], partitions: Sequence[int]) -> None:

@@ -4,7 +4,8 @@
     2  load the state of its keys in one trip
     3  decide record by record, pure, on an overlay       (bad data becomes a dead letter; requests are performed together)
     4  one transaction: outputs, dead letters and the current offsets
-    5  after the commit: the overlay goes to the local store, which notes how far into the changelogs it reflects them
+    5  after the commit: the overlay is remembered; now and then all that was is written to the local store, in one piece with how far
+       into the changelogs it reflects them. What a kill takes is read from these again, as is what the store itself had in memory only.
 
 A lane with a brake (ingest) weighs its dead letters before 4: if it trips, the batch is given up, the source's hold is committed instead,
 and the source's partitions stay paused until it is released.
@@ -55,7 +56,8 @@ class Watch(Protocol):
 class Overlay:
     """One partition's state in a batch: reads fall through to what was loaded or to the store, writes stay here until the commit.
 
-    Committed states are remembered as they are, in two generations, so that a key that is spoken of again is neither read nor decoded.
+    Committed states are remembered as they are, in two generations, so that a key that is spoken of again is neither read nor decoded. They
+    are written when the younger generation is full, so that one that changes often is encoded once.
     """
 
     def __init__(self, store: Store, state_type: type) -> None:
@@ -66,6 +68,8 @@ class Overlay:
         self._changed: dict[bytes, Any] = {}
         self._recent: dict[bytes, Any] = {}
         self._older: dict[bytes, Any] = {}
+        self._unwritten: dict[bytes, Any] = {}
+        """Committed and not in the store yet. All of them are in `_recent` too."""
 
     def load(self, keys: Iterable[bytes]) -> None:
         loaded, recent, older = self._loaded, self._recent, self._older
@@ -96,6 +100,7 @@ class Overlay:
 
     def scan(self, after: bytes, limit: int) -> list[tuple[bytes, Any]]:
         """Merges the store's next keys with those changed here. May return fewer than `limit` only at the end."""
+        self.write({})
         found = {key: self._decoder.decode(raw) for key, raw in self._store.scan(after, limit)}
         last = max(found) if len(found) == limit else None
         for key, state in self._changed.items():
@@ -103,18 +108,35 @@ class Overlay:
                 found[key] = state
         return [(key, found[key]) for key in sorted(found) if found[key] is not None]
 
-    def apply(self, offsets: Mapping[str, int], remembered: int = 0) -> None:
-        """Write what is committed to the store. About `remembered` states, those used last, are kept at hand."""
-        encode = self._encode
-        self._store.write({key: None if state is None else encode(state) for key, state in self._changed.items()}, offsets)
+    def committed(self, key: bytes) -> Any:
+        """As of the last commit, whatever the batch in hand says. From any thread."""
+        unwritten = self._unwritten
+        if key in unwritten:
+            return unwritten[key]
+        raw = self._store.get_many([key])[0]
+        return None if raw is None else msgspec.msgpack.decode(raw, type=self._decoder.type)
+
+    def apply(self, remembered: int = 0) -> None:
+        """The batch is committed. About `remembered` states, those used last, are kept at hand."""
         recent = self._recent
         recent.update(self._loaded)
         recent.update(self._changed)
-        if len(recent) > remembered // 2:
-            self._older, self._recent = recent, {}
+        self._unwritten.update(self._changed)
         self._loaded, self._changed = {}, {}
+        if len(recent) > remembered // 2:
+            self.write({})
+            self._older, self._recent = recent, {}
+
+    def write(self, offsets: Mapping[str, int]) -> None:
+        """Write all that is committed to the store and, per changelog topic, up to where that holds what it says."""
+        if self._unwritten or offsets:
+            encode = self._encode
+            self._store.write({key: None if state is None else encode(state) for key, state in self._unwritten.items()}, offsets)
+            self._unwritten = {}  # not emptied: another thread may be looking into it
 
     def drop(self) -> None:
+        """The batch is given up."""
+        self.write({})
         for states in (self._loaded, self._changed, self._recent, self._older):
             states.clear()
 
@@ -136,7 +158,7 @@ class BatchLoop:
         holds: Holds | None = None,
         batch_records: int = 1_000,
         quiet_wait_seconds: float = 0.02,
-        idle_commit_ms: int = 250,
+        idle_commit_ms: int = 500,
         remembered_states: int = 20_000,
     ) -> None:
         """`remembered_states`: about how many states, over all partitions, stay decoded between batches.
@@ -187,10 +209,8 @@ class BatchLoop:
 
         A point read: safe from another thread, sees the last commit.
         """
-        store, state_type = self._stores[partition], self.stage.state_type
-        assert state_type is not None, f"{self.stage.name} keeps no state"
-        raw = store.get_many([key])[0]
-        return None if raw is None else msgspec.msgpack.decode(raw, type=state_type)
+        assert self.stage.state_type is not None, f"{self.stage.name} keeps no state"
+        return self._overlays[partition].committed(key)
 
     # --- partitions come and go: only inside take(), when no batch is in hand ---
 
@@ -216,9 +236,11 @@ class BatchLoop:
             self._next.pop((topic, partition), None)
             self._committed.pop((topic, partition), None)
             self._paused.discard((topic, partition))
+            if (overlay := self._overlays.pop(partition, None)) is not None:
+                overlay.write({})
+                self.stage.close(partition)
             if (store := self._stores.pop(partition, None)) is not None:
                 store.close()
-            self._overlays.pop(partition, None)
 
     def _restore(self, partition: int, state_type: type) -> None:
         store = self._stores[partition] = self._open_store(partition)
@@ -234,7 +256,7 @@ class BatchLoop:
             for records in self._log.read((topic, partition), local.get(topic, 0), end):
                 read += len(records)
                 self._fold(topic, records, overlay)
-            overlay.apply({topic: end})
+            overlay.write({topic: end})
         self._overlays[partition] = overlay
         self._watch.restored(self.stage.name, read)
 
@@ -242,7 +264,8 @@ class BatchLoop:
         for record in records:
             if record.key is not None:
                 self.stage.restore(topic, record.key, record.value, record.headers, overlay)
-        overlay.apply({topic: records[-1].offset + 1})
+        overlay.apply()
+        overlay.write({topic: records[-1].offset + 1})
 
     # --- the batch ---
 
@@ -256,7 +279,9 @@ class BatchLoop:
 
     def take(self, timeout_seconds: float | None = None) -> list[Record]:
         self._follow_holds()
-        return self._log.take(self._batch_records, self._quiet_wait_seconds if timeout_seconds is None else timeout_seconds)
+        if timeout_seconds is None:
+            timeout_seconds = 0 if any(map(self.stage.has_more, self._overlays)) else self._quiet_wait_seconds
+        return self._log.take(self._batch_records, timeout_seconds)
 
     def process(self, records: Sequence[Record]) -> int:
         try:
@@ -338,7 +363,7 @@ class BatchLoop:
         if self._holds is not None:
             self._holds.keep()
         for overlay in self._overlays.values():
-            overlay.apply({}, self._remembered // len(self._overlays))
+            overlay.apply(self._remembered // len(self._overlays))
         self._watch.committed(self.stage.name, len(records), len(emits), letters)
         self._note_offsets(self._last_commit_ms)
 
@@ -354,8 +379,8 @@ class BatchLoop:
             logger.info("offsets not noted", stage=self.stage.name, why=str(failure))
             return
         self._noted_ms = now_ms
-        for partition, store in self._stores.items():
-            store.write({}, {topic: end for (topic, of), end in noted.items() if of == partition})
+        for partition, overlay in self._overlays.items():
+            overlay.write({topic: end for (topic, of), end in noted.items() if of == partition})
 
     def _commit_position(self) -> None:
         """Commit the position at the end of the log, past the last transaction's marker: lag is counted from committed offsets."""

@@ -21,6 +21,7 @@ from sync_engine.model.stage import Codec, Undecodable
 from sync_engine.observe.cuts import CLAIM, GOLDEN, Cuts
 from sync_engine.observe.lag import Lag, Seen, first_blocked, is_dark, lag_of
 from sync_engine.observe.letters import ELSEWHERE, Letters
+from sync_engine.observe.reconcile import Losses
 from sync_engine.observe.sweeps import Sweeps
 from sync_engine.observe.watch import (
     GRACE_MS,
@@ -30,6 +31,7 @@ from sync_engine.observe.watch import (
     captures_watch,
     dark_watch,
     letters_watch,
+    lost_watch,
     subscribers_watch,
 )
 from sync_engine.runtime.exporter import Metrics
@@ -93,6 +95,7 @@ class Observer:
         self._letters_watch = letters_watch(self._node, started_ms, about)
         self._captures_watch = captures_watch(self._node, started_ms, about)
         self._dark_watch = dark_watch(self._node, started_ms, about)
+        self._lost_watch = lost_watch(self._node, started_ms, about)
         self._brake_watch = brake_watch(self._node, started_ms, about)
         self._subscribers = {one.name: {"entity": one.entity} for one in declarations.subscribers_of(node)}
         self._subscribers_watch = subscribers_watch(self._node, started_ms, self._subscribers)
@@ -100,11 +103,13 @@ class Observer:
             self._watch,
             self._letters_watch,
             self._captures_watch,
+            self._lost_watch,
             self._dark_watch,
             self._brake_watch,
             self._subscribers_watch,
         )
         self._held: set[str] = set()
+        self._losses = Losses()
         self._failed = failed
         self._counted = (*sorted({*captured.values()}), ELSEWHERE)
         self._firing: dict[str, Alert] = {}
@@ -115,12 +120,12 @@ class Observer:
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """What `Tail` must read: beats, the neighbours' cuts, and this node's own alerts, dead letters and holds."""
+        """What `Tail` must read: beats, the neighbours' cuts, and this node's own alerts, dead letters, holds and comparisons."""
         return (*self._beat_topics, *self._cut_topics, *self._own_topics)
 
     @property
     def _own_topics(self) -> tuple[str, ...]:
-        return tuple(topic_of(self._node.name) for topic_of in (names.alert, names.dead, names.hold))
+        return tuple(topic_of(self._node.name) for topic_of in (names.alert, names.dead, names.hold, names.reconciled))
 
     def watermark(self, source: str) -> int | None:
         """W of the department of a source at this node's golden records; for the case stage. Safe from another thread."""
@@ -153,7 +158,7 @@ class Observer:
 
     @property
     def from_beginning(self) -> frozenset[str]:
-        """Topics to be read from their beginning: what fires, is put aside, is held, and snapshots that ended while nobody looked."""
+        """Topics to be read from their beginning: what fires, is put aside, is held, was lost, and snapshots that ended unseen."""
         return frozenset({*self._own_topics, *self._beat_topics})
 
     def _read(self, record: Record) -> None:
@@ -172,6 +177,8 @@ class Observer:
             return  # a beat that cannot be read is a beat that is missing: the source goes dark and says so
         if is_letter:
             self._letters.read(record.key or b"", datum["topic"])
+        elif record.topic == names.reconciled(self._node.name):
+            self._compared(record, datum)
         elif record.topic in self._cut_topics:
             if datum["place"] == f"edge.{self._node.name}" and datum["source"] in self._declarations.departments:
                 self._heard(datum["source"], datum["watermark_ms"])
@@ -194,6 +201,16 @@ class Observer:
                 self._sweeps.snapshot_read(source, read_position(origin, epoch_of(record), record.offset))
             except Refused:
                 return
+
+    def _compared(self, record: Record, datum: Mapping[str, Any]) -> None:
+        """A comparison of a table of this node with its slots."""
+        department = self._losses.read(datum)
+        if department not in self._own:
+            return
+        for kind, slots in self._losses.count(department).items():
+            self._metrics.lost(department, kind, slots)
+        if record.timestamp_ms >= self._started_ms:  # what came before was counted when it came
+            self._metrics.healed(department, datum["healed"])
 
     def _sweep(self, source: str, position: Position) -> list[Emit]:
         """Sweeps of all the department's tables, into every partition of what they feed."""
@@ -240,6 +257,7 @@ class Observer:
             *self._watch.judge(judged, now_ms),
             *self._letters_watch.judge({source: count > 0 for source, count in standing.items()}, now_ms),
             *self._captures_watch.judge(captures, now_ms),
+            *self._lost_watch.judge({source: any(self._losses.count(source).values()) for source in self._own}, now_ms),
             *self._dark_watch.judge(self._dark(now_ms), now_ms),
             *self._brake_watch.judge({source: source in self._held for source in self._own}, now_ms),
             *self._subscribers_watch.judge(self._late(by_place, now_ms), now_ms),

@@ -20,6 +20,8 @@ from sync_engine.runtime.log import WorldFailure
 from sync_engine.runtime.registry import RegistryUnavailable, UnknownSchema
 
 MAGIC = b"\x00"
+FRAME = 5
+"""Bytes before the payload."""
 
 
 class Registry(Protocol):
@@ -39,8 +41,8 @@ class AvroCodec:
         self._readers: dict[bytes, tuple[str, Callable[[bytes], Datum]]] = {}
         self._written: dict[bytes, Datum] = {}
         self._claims: dict[bytes, ReadClaim | None] = {}
-        self._claim_writers: dict[str, tuple[bytes, Callable[[Claim], bytes]]] = {}
-        self._golden_writers: dict[str, tuple[bytes, Callable[[Golden], bytes]]] = {}
+        self._claim_writers: dict[str, Callable[[Claim], bytes]] = {}
+        self._golden_writers: dict[str, Callable[[Golden], bytes]] = {}
 
     def encode(self, name: str, datum: Datum) -> bytes:
         writer = self._writers.get(name)
@@ -49,48 +51,48 @@ class AvroCodec:
         return writer[0] + writer[1](datum)
 
     def decode(self, framed: bytes) -> tuple[str, Datum]:
-        reader = self._readers.get(framed[:5])
+        reader = self._readers.get(framed[:FRAME])
         if reader is None:
             reader = self._reader(framed)
         name, decode = reader
         try:
-            return name, decode(framed[5:])
+            return name, decode(framed[FRAME:])
         except ValueError as error:
             raise Undecodable(Reason.UNDECODABLE, str(error)) from None
 
     def claim(self, framed: bytes, path: str) -> Claim | None:
-        prefix = framed[:5]
+        prefix = framed[:FRAME]
         if prefix not in self._claims:
             self._claims[prefix] = self._claim_reader(framed)
         read = self._claims[prefix]
         try:
-            return None if read is None else read(framed[5:], path)
+            return None if read is None else read(framed, path)
         except ValueError as error:
             raise Undecodable(Reason.UNDECODABLE, str(error)) from None
 
     def _claim_reader(self, framed: bytes) -> ReadClaim | None:
         """How claims of this schema id are read; None if it is no claim's."""
-        name, decode = self._readers.get(framed[:5]) or self._reader(framed)
+        name, decode = self._readers.get(framed[:FRAME]) or self._reader(framed)
         if name not in self._ours or not name.endswith(".Claim"):
             return None
         try:
-            return claim_reader(self._written[framed[:5]], dict(self._ours[name]))
+            return claim_reader(self._written[framed[:FRAME]], dict(self._ours[name]), FRAME)
         except OtherLayout:
-            return lambda payload, path: claim_of_datum(decode(payload), path)
+            return lambda framed, path: claim_of_datum(decode(framed[FRAME:]), path)
 
     def encode_claim(self, entity: str, claim: Claim) -> bytes:
-        writer = self._claim_writers.get(entity)
-        if writer is None:
+        write = self._claim_writers.get(entity)
+        if write is None:
             name = f"sync.{entity}.Claim"
-            writer = self._claim_writers[entity] = (self._prefix(name), claim_writer(dict(self._ours[name])))
-        return writer[0] + writer[1](claim)
+            write = self._claim_writers[entity] = claim_writer(dict(self._ours[name]), self._prefix(name))
+        return write(claim)
 
     def encode_golden(self, entity: str, golden: Golden) -> bytes:
-        writer = self._golden_writers.get(entity)
-        if writer is None:
+        write = self._golden_writers.get(entity)
+        if write is None:
             name = f"sync.{entity}.Golden"
-            writer = self._golden_writers[entity] = (self._prefix(name), golden_writer(dict(self._ours[name])))
-        return writer[0] + writer[1](golden)
+            write = self._golden_writers[entity] = golden_writer(dict(self._ours[name]), self._prefix(name))
+        return write(golden)
 
     def _prefix(self, name: str) -> bytes:
         """The framing of our schema of this name; registers it if it is new."""
@@ -101,9 +103,9 @@ class AvroCodec:
         return MAGIC + schema_id.to_bytes(4, "big")
 
     def _reader(self, framed: bytes) -> tuple[str, Callable[[bytes], Datum]]:
-        if len(framed) < 5 or framed[:1] != MAGIC:
+        if len(framed) < FRAME or framed[:1] != MAGIC:
             raise Undecodable(Reason.UNDECODABLE, "no schema id before the payload")
-        schema_id = int.from_bytes(framed[1:5], "big")
+        schema_id = int.from_bytes(framed[1:FRAME], "big")
         try:
             schema = json.loads(self._registry.schema(schema_id))
         except UnknownSchema:
@@ -113,8 +115,8 @@ class AvroCodec:
         name = f"{schema.get('namespace', '')}.{schema.get('name', '')}" if isinstance(schema, dict) else str(schema)
         # A record of ours that an older version wrote is read as ours, with the defaults of the fields that it lacks.
         ours = self._ours.get(name)
-        self._written[framed[:5]] = schema
-        reader = self._readers[framed[:5]] = (name, decoder(schema, None if ours is None else dict(ours)))
+        self._written[framed[:FRAME]] = schema
+        reader = self._readers[framed[:FRAME]] = (name, decoder(schema, None if ours is None else dict(ours)))
         return reader
 
 

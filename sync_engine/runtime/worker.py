@@ -20,6 +20,7 @@ from sync_engine.case.stage import CaseStage
 from sync_engine.deliver.stage import DeliverStage
 from sync_engine.ingest.stage import IngestStage
 from sync_engine.model import names
+from sync_engine.model.core import TOLD
 from sync_engine.model.declaration import WEBHOOK, Declarations, Subscriber
 from sync_engine.model.stage import Answer, Codec, Request, Stage
 from sync_engine.observe.captures import CaptureWatch
@@ -111,6 +112,7 @@ class Worker:
             app.service(_watching_captures(self))
         self._add_control(app)
         _collect_less_garbage()
+        logger.info("core", core=TOLD)
         return app
 
     def _add_lane(self, app: Any, stage: Stage) -> None:
@@ -159,7 +161,7 @@ class Worker:
             perform=perform,
             holds=Holds(self.node, stage.captured, self.new_codec()) if isinstance(stage, IngestStage) else None,
             batch_records=settings.worker.batch_records,
-            quiet_wait_seconds=0.05,
+            quiet_wait_seconds=0.25,
         )
 
     def _store(self, stage: Stage, partition: int) -> Store:

@@ -1,12 +1,11 @@
-"""The broker's part of a run: topics, claims put in before the clock starts, golden and state records read to the end after it stopped."""
+"""The broker's part of a run: topics, claims put in before a side's turn, what it wrote read to the end after the last."""
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import confluent_kafka as ck
-from confluent_kafka.admin import AdminClient
 
 from sync_engine.model import names
 from sync_engine.model.declaration import Declarations
@@ -14,7 +13,6 @@ from sync_engine.model.names import partition_of
 from sync_engine.runtime.topics import Offsets, create_topics
 from sync_engine.topology import Hops
 from tests.bench.catalogue import ENTITY
-from tests.bench.job import Job
 
 KeyValue = tuple[bytes, bytes]
 READ_SECONDS = 60.0
@@ -26,42 +24,49 @@ def pin(pid: int, core: int) -> None:
         os.sched_setaffinity(int(thread.name), {core})
 
 
-def preload(job: Job, declared: Declarations, claims: Sequence[KeyValue]) -> None:
-    """Make the topics of a run and put the claims in, in their order."""
-    node, bootstrap, partitions = job.node, job.bootstrap, job.partitions
+def make_topics(bootstrap: str, declared: Declarations, node: str, partitions: int) -> None:
+    """All that a side, or a node of the engine, writes and reads."""
     data = [names.claim(node, ENTITY), names.state(node, ENTITY), names.golden(node, ENTITY), names.finding(node)]
     others = [names.dead(node), names.control(node), names.cut(node), names.alert(node), *Hops(declared, node).beats()]
     create_topics(bootstrap, [(name, partitions, {}) for name in data] + [(name, 1, {}) for name in others])
-    producer = ck.Producer(
-        {
-            "bootstrap.servers": bootstrap,
-            "enable.idempotence": True,
-            "compression.type": "none",  # what every side's client can read
-            "linger.ms": 50,
-            "batch.size": 1_000_000,
-            "queue.buffering.max.messages": 1_000_000,
-            "queue.buffering.max.kbytes": 1_000_000,
-        }
-    )
-    topic = names.claim(node, ENTITY)
-    for number, (key, value) in enumerate(claims):
-        producer.produce(topic, value, key, partition_of(key, partitions))
-        if number % 1_000 == 0:
-            producer.poll(0)
-    left = producer.flush(READ_SECONDS)
-    assert not left, f"{left} claims could not be put in"
 
 
-def remove(bootstrap: str, node: str) -> None:
-    """Remove a run's topics, those that Faust made included."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    found = [name for name in admin.list_topics(timeout=10).topics if name.startswith((f"{node}.", f"{node}-"))]
-    for done in admin.delete_topics(found).values():
-        done.result()
+class Claims:
+    """Puts claims into a topic, in their order."""
+
+    def __init__(self, bootstrap: str, topic: str, partitions: int) -> None:
+        self._topic, self._partitions = topic, partitions
+        self.records = self.bytes = 0
+        self._producer = ck.Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "enable.idempotence": True,
+                "compression.type": "none",  # what every side's client can read
+                "linger.ms": 50,
+                "batch.size": 1_000_000,
+                "queue.buffering.max.messages": 1_000_000,
+                "queue.buffering.max.kbytes": 1_000_000,
+            }
+        )
+
+    def put(self, claims: Iterable[KeyValue]) -> None:
+        for key, value in claims:
+            while True:
+                try:
+                    self._producer.produce(self._topic, value, key, partition_of(key, self._partitions))
+                    break
+                except BufferError:
+                    self._producer.poll(0.1)
+            self.records += 1
+            self.bytes += len(key) + len(value)
+            if self.records % 1_000 == 0:
+                self._producer.poll(0)
+        left = self._producer.flush(READ_SECONDS)
+        assert not left, f"{left} claims could not be put in"
 
 
-def read_all(bootstrap: str, topic: str, partitions: int) -> Iterator[KeyValue]:
-    """Every committed record of a topic, from its beginning to its end."""
+def read_all(bootstrap: str, topic: str, partitions: Iterable[int]) -> Iterator[KeyValue]:
+    """Every committed record of these partitions of a topic, from their beginning to their end."""
     reader = ck.Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -73,12 +78,13 @@ def read_all(bootstrap: str, topic: str, partitions: int) -> Iterator[KeyValue]:
             "fetch.queue.backoff.ms": 2,
         }
     )
-    ends = Offsets(bootstrap).list_ends([(topic, partition) for partition in range(partitions)])
+    ends = Offsets(bootstrap).list_ends([(topic, partition) for partition in partitions])
     left = {partition for (_, partition), end in ends.items() if end}
     reader.assign([ck.TopicPartition(topic, partition, 0) for partition in left])
     deadline = time.monotonic() + READ_SECONDS
     while left and time.monotonic() < deadline:
         for message in reader.consume(10_000, 0.2):
+            deadline = time.monotonic() + READ_SECONDS
             if message.error() is None:
                 yield message.key(), message.value()
             elif message.error().code() == ck.KafkaError._PARTITION_EOF:

@@ -18,9 +18,10 @@ from sync_engine.model.declaration import (
     Title,
     TopicFamily,
 )
+from sync_engine.model.key_kind import Condition
 
 Entry = dict[str, Any]
-ENTITY = "person"
+ENTITY = "operator"
 
 
 def read_entry() -> Entry:
@@ -50,7 +51,8 @@ def entity_type(entry: Entry) -> EntityType:
 
 def _authority(rule: Entry) -> AuthorityRule:
     fallback, together = tuple(rule.get("fallback", ())), rule.get("together", False)
-    return AuthorityRule(rule["rule"], tuple(rule["items"]), rule["class"], fallback, rule.get("order_by"), together)
+    when = Condition(tuple((attribute, tuple(values)) for attribute, values in rule.get("when", {}).items()))
+    return AuthorityRule(rule["rule"], tuple(rule["items"]), rule["class"], fallback, rule.get("order_by"), together, when)
 
 
 def _compare(rule: Entry) -> CompareRule:

@@ -11,22 +11,20 @@ import structlog
 
 from sync_engine import settings
 from sync_engine.model.outcome import DeadLetter
-from sync_engine.model.record import Record
 from sync_engine.runtime.exporter import Metrics
 from sync_engine.runtime.worker import Worker
 from tests.bench.catalogue import ENTITY, declarations, read_entry
-from tests.bench.job import GIVE_UP_SECONDS, Job, Measured, Stopwatch, run
+from tests.bench.job import Job, Measured, Stopwatch, run
 
 
 class Counting(Metrics):
     """The worker's metrics, which also say when all has been committed. A dead letter or an aborted batch makes the run void."""
 
-    def __init__(self, node: str, wanted: int, finished: asyncio.Event) -> None:
-        super().__init__(node)
-        self._wanted, self._finished, self._done = wanted, finished, 0
+    def __init__(self, job: Job, finished: asyncio.Event) -> None:
+        super().__init__(job.node)
+        self._finished, self._wanted, self._done = finished, job.changes, 0
         self._loop = asyncio.get_running_loop()
-        self.watch = Stopwatch()
-        self.measured: Measured | None = None
+        self.watch = Stopwatch(job)
         self.void: str | None = None
 
     def committed(self, stage: str, records: int, emits: int, letters: Sequence[DeadLetter]) -> None:
@@ -34,8 +32,9 @@ class Counting(Metrics):
         self._done += records
         if letters:
             self._give_up(f"dead letter: {letters[0].reason.value}, {letters[0].detail}")
-        elif self._done == self._wanted:
-            self.measured = self.watch.end(self._done)
+            return
+        self.watch.committed(self._done)
+        if self._done == self._wanted:
             self._loop.call_soon_threadsafe(self._finished.set)
 
     def aborted(self, stage: str) -> None:
@@ -56,27 +55,13 @@ async def _run(job: Job) -> Measured:
     worker = Worker(declarations(read_entry(), job.node, job.partitions), _settings(job), job.node)
     worker.stages = [stage for stage in worker.stages if stage.name == f"resolve.{ENTITY}"]
     finished = asyncio.Event()
-    worker.metrics = counting = Counting(job.node, job.changes, finished)
+    worker.metrics = counting = Counting(job, finished)
     app = worker.app()
-    _time_the_first_batch(worker, counting.watch)
     await app.start()
-    await asyncio.wait_for(finished.wait(), GIVE_UP_SECONDS)
+    await asyncio.wait_for(finished.wait(), job.give_up_seconds)
     await app.stop()
-    assert counting.measured is not None, f"the run is void: {counting.void}"
-    return counting.measured
-
-
-def _time_the_first_batch(worker: Worker, watch: Stopwatch) -> None:
-    """The clock begins when the agent gets the first batch."""
-    lane = worker.lanes[0]
-    commit = lane.commit
-
-    async def timed(records: Sequence[Record]) -> None:
-        watch.begin()
-        lane.commit = commit  # type: ignore[method-assign]
-        await commit(records)
-
-    lane.commit = timed  # type: ignore[method-assign]
+    assert counting.watch.measured is not None, f"the run is void: {counting.void}"
+    return counting.watch.measured
 
 
 def _settings(job: Job) -> settings.Settings:

@@ -1,4 +1,4 @@
-"""What a side's process is told, what it measures, and the clock: from its first record to its last commit, wall and CPU of the process."""
+"""What a side's process is told, what it measures, and the clock: from its first commit behind the warm-up to its last, wall and CPU."""
 
 import os
 import resource
@@ -9,20 +9,29 @@ from pathlib import Path
 
 import msgspec
 
-GIVE_UP_SECONDS = 240.0
-
 
 class Job(msgspec.Struct, frozen=True):
-    """`node` = the prefix of this run's topics; `changes` = how many claims stand in the claim topic; `core` = the one to run on."""
+    """One turn of a side: `changes` more claims of the topic `claims`, of which the first `warm_up` and the last `tail` are not measured.
+
+    `node` is the prefix of the topics that it writes; `before` = the claims that it did in earlier turns; `core` = the one to run on;
+    `schema_ids` = the registry's, by the name of the record.
+    """
 
     bootstrap: str
     registry: str
     node: str
+    claims: str
+    entity: str
+    before: int
+    warm_up: int
+    tail: int
     changes: int
     partitions: int
     batch_records: int
     core: int
     directory: str
+    give_up_seconds: float
+    schema_ids: dict[str, int]
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -32,18 +41,25 @@ class Measured(msgspec.Struct, frozen=True):
 
 
 class Stopwatch:
-    """Counts changes; `begin` at the first of them, `end` after the commit of the last."""
+    """Is told after each commit how many changes of this turn are done."""
 
-    def __init__(self) -> None:
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._from: int | None = None
         self._wall = self._cpu = 0.0
-        self.running = False
+        self.measured: Measured | None = None
+        if not job.warm_up:
+            self._begin(0)
 
-    def begin(self) -> None:
-        self.running = True
-        self._wall, self._cpu = time.perf_counter(), _cpu_seconds()
+    def committed(self, done: int) -> None:
+        if self._from is None:
+            if done >= self._job.warm_up:
+                self._begin(done)
+        elif done >= self._job.changes - self._job.tail and self.measured is None:
+            self.measured = Measured(done - self._from, time.perf_counter() - self._wall, _cpu_seconds() - self._cpu)
 
-    def end(self, changes: int) -> Measured:
-        return Measured(changes, time.perf_counter() - self._wall, _cpu_seconds() - self._cpu)
+    def _begin(self, done: int) -> None:
+        self._from, self._wall, self._cpu = done, time.perf_counter(), _cpu_seconds()
 
 
 def _cpu_seconds() -> float:
@@ -51,8 +67,10 @@ def _cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def run(side: Callable[[Job], Measured]) -> None:
+def run(side: Callable[[Job], Measured | None]) -> None:
     """The main function of a side's process: the job from the first argument, the measurement to the file of the second."""
     job = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Job)
     os.sched_setaffinity(0, {job.core})
-    Path(sys.argv[2]).write_bytes(msgspec.json.encode(side(job)))
+    measured = side(job)
+    assert measured is not None, "the changes were not all done in time"
+    Path(sys.argv[2]).write_bytes(msgspec.json.encode(measured))

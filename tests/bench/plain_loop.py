@@ -1,19 +1,19 @@
-"""The limit for this Python work: consume a batch, the pure functions, state in a dict, one transaction a batch. No Faust, no store.
+"""The limit for this Python work: consume a batch, the pure functions, state in RocksDB, one transaction a batch. No Faust, no engine.
 
-Its clients have the engine's settings that bear on speed, and no garbage is collected: nothing here has cycles, and the states in the dict
-would be walked again and again. It is no engine: a rebalance, an abort or a restart would lose its state.
+Its clients and its store have the engine's settings that bear on speed. It is no engine: a rebalance or an abort would leave it with
+another state than its log has.
 """
 
 import gc
 import time
+from pathlib import Path
 
 import confluent_kafka as ck
 
-from sync_engine.model import names
 from sync_engine.resolve.decide import RecordState
-from tests.bench.catalogue import ENTITY
-from tests.bench.job import GIVE_UP_SECONDS, Job, Measured, Stopwatch, run
-from tests.bench.work import Work
+from sync_engine.runtime.store import RocksStore
+from tests.bench.job import Job, Measured, Stopwatch, run
+from tests.bench.work import Work, decode_state, encode_state
 
 CONSUMER = {
     "auto.offset.reset": "earliest",
@@ -36,35 +36,42 @@ PRODUCER = {
 }
 
 
-def plain_loop(job: Job) -> Measured:
+def plain_loop(job: Job) -> Measured | None:
     consumer = ck.Consumer({"bootstrap.servers": job.bootstrap, "group.id": f"{job.node}.plain", **CONSUMER})
     producer = ck.Producer({"bootstrap.servers": job.bootstrap, "transactional.id": f"{job.node}.plain", **PRODUCER})
     producer.init_transactions()
-    consumer.subscribe([names.claim(job.node, ENTITY)])
-    work, states, positions = Work(job.node, job.registry), dict[bytes, RecordState](), dict[int, int]()
-    watch, done = Stopwatch(), 0
+    consumer.subscribe([job.claims])
+    store = RocksStore(Path(job.directory) / "store")
+    work, positions = Work(job.node, job.registry), dict[int, int]()
     gc.disable()
-    give_up = time.monotonic() + GIVE_UP_SECONDS
+    give_up, done = time.monotonic() + job.give_up_seconds, 0
+    watch = Stopwatch(job)
     while done < job.changes and time.monotonic() < give_up:
         batch = consumer.consume(job.batch_records, 0.1)
         if not batch:
             continue
-        if not watch.running:
-            watch.begin()
         producer.begin_transaction()
-        _decide(work, states, batch, producer)
+        changed = _decide(work, store, batch, producer)
         positions.update((message.partition(), message.offset() + 1) for message in batch)
-        offsets = [ck.TopicPartition(batch[0].topic(), partition, offset) for partition, offset in positions.items()]
+        offsets = [ck.TopicPartition(job.claims, partition, offset) for partition, offset in positions.items()]
         producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata())
         producer.commit_transaction()
+        store.write(changed, {})
         done += len(batch)
-    measured = watch.end(done)
+        watch.committed(done)
     consumer.close()
-    return measured
+    store.close()
+    return watch.measured
 
 
-def _decide(work: Work, states: dict[bytes, RecordState], batch: list[ck.Message], producer: ck.Producer) -> None:
+def _decide(work: Work, store: RocksStore, batch: list[ck.Message], producer: ck.Producer) -> dict[bytes, bytes]:
+    """What the store is to hold afterwards."""
     now_ms = time.time_ns() // 1_000_000
+    keys = list({message.key() for message in batch})
+    states: dict[bytes, RecordState] = {
+        key: decode_state(raw) for key, raw in zip(keys, store.get_many(keys), strict=True) if raw is not None
+    }
+    changed = set()
     produce = producer.produce
     for message in batch:
         key = message.key()
@@ -72,9 +79,11 @@ def _decide(work: Work, states: dict[bytes, RecordState], batch: list[ck.Message
         if applied is None:
             continue
         states[key], outputs = applied
+        changed.add(key)
         partition = message.partition()
         for topic, output_key, value in outputs:
             produce(topic, value, output_key, partition)
+    return {key: encode_state(states[key]) for key in changed}
 
 
 if __name__ == "__main__":

@@ -11,6 +11,10 @@ TRADES, SCHOOLS = (
     ["皖西学院", "安徽大学", "合肥工业大学", "第一中学"],
 )
 
+SCOPES = ["预包装食品销售", "农副产品收购及初加工", "日用百货零售", "五金交电批发兼零售", "建筑装饰材料经销", "普通货物道路运输"]
+SCOPES_OF_ONE = 28
+"""So many of them make a row one of 1 KB."""
+
 
 def _date(chance: random.Random) -> str:
     return f"{chance.randrange(1990, 2026)}-{chance.randrange(1, 13):02}-{chance.randrange(1, 29):02}"
@@ -41,6 +45,7 @@ _NEW: dict[str, Callable[[random.Random], Any]] = {
     "on_pension": lambda chance: chance.random() < 0.2,
     "education_level": lambda chance: chance.choice(["10", "21", "31", "61", "71"]),
     "graduated_on": _date,
+    "business_scope": lambda chance: "；".join(chance.choices(SCOPES, k=SCOPES_OF_ONE)),
     "school": lambda chance: chance.choice(SCHOOLS) + f"{chance.randrange(60)}院",
 }
 
@@ -49,8 +54,7 @@ def new_value(item: str, chance: random.Random) -> Any:
     return _NEW[item](chance)
 
 
-def person_values(key: str, items: list[str]) -> dict[str, Any]:
-    """A new row of a person: every department says the same of the items that it knows."""
-    person = random.Random(key)
-    values = {item: new(person) for item, new in _NEW.items()}
-    return {item: values[item] for item in items}
+def values_of(key: str) -> dict[str, Any]:
+    """Of a new record: at first every department says the same of the items that it knows."""
+    own = random.Random(key)
+    return {item: new(own) for item, new in _NEW.items()}

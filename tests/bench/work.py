@@ -1,4 +1,4 @@
-"""What one claim causes, for the two sides that are not the engine: the engine's pure functions and nothing around them."""
+"""What one claim causes, for the Python sides that are not the engine: the engine's pure functions and nothing around them."""
 
 from typing import Any
 
@@ -16,16 +16,25 @@ from tests.bench.codec import new_codec
 Output = tuple[str, bytes, bytes]
 """(topic, key, value)"""
 
+encode_state = msgspec.msgpack.Encoder().encode
+decode_state = msgspec.msgpack.Decoder(RecordState).decode
+"""A record's state as MessagePack, as the engine's store has it."""
+
+
+def outputs_of(node: str) -> tuple[str, str, str]:
+    """The topics of state, golden and findings."""
+    return names.state(node, ENTITY), names.golden(node, ENTITY), names.finding(node)
+
 
 class Work:
-    """The state is the caller's: in a dict, in a table."""
+    """The state is the caller's: in a store, in a table."""
 
     def __init__(self, node: str, registry: str) -> None:
         entry = read_entry()
         self._node = node
         self._codec = new_codec(declare(entry, node, 1), registry)
         self._rules = compile_rules(entity_type(entry), lambda source: class_of(entry, source))
-        self._topics = names.state(node, ENTITY), names.golden(node, ENTITY), names.finding(node)
+        self._topics = outputs_of(node)
 
     def apply(self, key: bytes, value: bytes, before: RecordState | None, now_ms: int) -> tuple[RecordState, list[Output]] | None:
         """The record's next state and what to write; None if the claim says nothing new."""

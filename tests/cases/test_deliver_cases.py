@@ -205,7 +205,7 @@ def test_nobody_is_looked_at_while_nothing_is_due() -> None:
     stage, view = DeliverStage(SUBSCRIBER, codec()), Overlay(MemoryStore(), Parked)
     for number in range(1_000):
         view.put(b"%03d" % number, Parked("id", 1, b"{}", 0, due_ms=BEGAN_MS, logged=True))
-    view.apply({})
+    view.apply()
     stage.open(0, view)
 
     (probe,) = stage.work(0, view, BEGAN_MS)

@@ -39,6 +39,7 @@ STEP = {
     "failed": [ANY],
     "held": [ANY],
     "released": [ANY],
+    "lost": Named(ANY),
     "turns": ANY,
     "watermarks": Named(Named(ANY)),
     "lag": Named(Named([ANY])),
@@ -157,6 +158,9 @@ class World:
             self.tail.put(names.hold(self.node), source.encode(), codec().encode("sync.wire.Hold", datum))
         for source in step.get("released", []):
             self.tail.put(names.hold(self.node), source.encode(), None)
+        for table, slots in step.get("lost", {}).items():
+            datum = {"source": table, "missing": 0, "stale": 0, "surplus": slots, "healed": 0, "at_ms": self.clock.ms}
+            self.tail.put(names.reconciled(self.node), table.encode(), codec().encode("sync.wire.Reconciled", datum))
         alerts = names.alert(self.node)
         known = len(self.tail.topics[alerts])
         for _ in range(step.get("turns", 4)):

@@ -41,6 +41,9 @@ DECIDED, PRODUCED, OFFSETS_SENT, COMMITTED = "decided", "produced", "offsets-sen
 RESTORING, ASKING_ENDS = "restoring", "asking-ends"
 """Steps beside the batch: after some records of a changelog were folded in; before the ends of partitions are asked for."""
 
+REMEMBERED_STATES = 40
+"""Few, so that states leave the memory at any time."""
+
 PAUSE, KILL, FLUSH_AND_KILL, SPOIL, FAIL = "pause", "kill", "flush-and-kill", "spoil", "fail"
 
 
@@ -230,11 +233,6 @@ def make_loop(orders: Orders, told: Told) -> BatchLoop:
         stores[partition] = FlushableStore(Path(orders.folder) / str(partition))
         return stores[partition]
 
-    def flush() -> None:
-        for store in stores.values():
-            store.flush()
-
-    told.flush = flush
     stage: Any = resolve_stage(declarations, orders.node, ENTITY["entity"], 1, AvroCodec(SchemaRegistry(orders.registry), schemas))
     if orders.stumbles_over is not None:
         stage = Stumbling(stage, orders.stumbles_over.encode())
@@ -247,7 +245,25 @@ def make_loop(orders: Orders, told: Told) -> BatchLoop:
     )
     stepped: Any = SteppedLog(log, told, f"{orders.node}.dead")
     codec = AvroCodec(SchemaRegistry(orders.registry), schemas)
-    loop = BatchLoop(orders.node, stage, stepped, codec, open_store, SystemClock(), SayingWatch(), batch_records=orders.batch_records)
+    loop = BatchLoop(
+        orders.node,
+        stage,
+        stepped,
+        codec,
+        open_store,
+        SystemClock(),
+        SayingWatch(),
+        batch_records=orders.batch_records,
+        remembered_states=REMEMBERED_STATES,
+    )
+
+    def flush() -> None:
+        for overlay in loop._overlays.values():
+            overlay.write({})
+        for store in stores.values():
+            store.flush()
+
+    told.flush = flush
     return loop
 
 

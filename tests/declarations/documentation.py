@@ -77,26 +77,36 @@ def _time(ms: int | None) -> str:
 
 def bench_table() -> str:
     told: dict[str, Any] = json.loads((DOCS / "results" / "bench.json").read_text(encoding="utf-8"))
-    sides = [
-        f"| `{name}` | {side['changes_per_second']:,.0f} | {side['cpu_us_per_change']:.1f} | {side['spread']:.0%} |"
-        for name, side in told["sides"].items()
-    ]
-    ratios = [
-        f"| {name.replace('/', ' over ')} | {ratio:.2f} | {told['ratios_cpu'][name]:.2f} | {told['aims'][name]:g} |"
-        for name, ratio in told["ratios"].items()
-    ]
-    asked, versions = told["settings"], told["versions"]
-    words = ", ".join(f"{name} {version}" for name, version in versions.items())
+    resolve, asked = told["resolve"], told["settings"]
+    amount, faust = asked["amount"], asked["amount_faust"]
+    sides, ratios = [], []
+    for name, side in resolve["sides"].items():
+        rate, cost = (
+            f"{side['changes_per_second']:,.0f} | {side['spread']:.0%}",
+            f"{side['cpu_us_per_change']:.1f} | {side['cpu_spread']:.0%}",
+        )
+        sides.append(f"| `{name}` | {rate} | {cost} |")
+    for name, ratio in resolve["ratios"].items():
+        rounds = ", ".join(f"{one:.2f}" for one in resolve["ratios_per_round"][name])
+        aim = f"{resolve['aims'][name]:g} | {'yes' if resolve['reached'][name] else 'no'}"
+        ratios.append(f"| `{name}` | {ratio:.2f} | {resolve['ratios_cpu'][name]:.2f} | {rounds} | {aim} |")
+    words = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
+    golden = resolve["sides"]["engine"]["outcome"]["golden_bytes_mean"]
     lines = [
-        f"{asked['rounds']} rounds, {asked['changes']:,} changes of {asked['keys']:,} persons "
-        f"({asked['changes_faust']:,} changes for idiomatic Faust), {asked['partitions']} partitions, {told['cpu_count']} cores. {words}.",
+        f"{asked['rounds']} rounds of {amount['changes']:,} changes behind {amount['warm_up']:,} of warm-up, "
+        f"on {amount['keys']:,} records of {amount['load']:,} rows "
+        f"(idiomatic Faust: {faust['changes']:,}, {faust['warm_up']:,}, {faust['keys']:,}, {faust['load']:,}). "
+        f"{amount['bytes_per_change']:,.0f} bytes a change, {golden:,.0f} a golden record. "
+        f"{asked['partitions']} partitions, {told['cpu_count']} cores.",
         "",
-        "| side | changes/s | CPU µs a change | spread |",
-        "|---|---|---|---|",
+        f"{words}.",
+        "",
+        "| side | changes/s | spread | CPU µs a change | spread |",
+        "|---|---|---|---|---|",
         *sides,
         "",
-        "| ratio | by wall time | by CPU | aim |",
-        "|---|---|---|---|",
+        "| the engine over | by wall time | by CPU | by wall time, each round | aim | reached |",
+        "|---|---|---|---|---|---|",
         *ratios,
     ]
     return "\n".join(lines) + "\n"

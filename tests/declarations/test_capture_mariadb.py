@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,7 +28,9 @@ from sync_engine.runtime.localstack import LocalStack
 from sync_engine.runtime.localstack.fetch import fetch
 from sync_engine.runtime.localstack.services import mariadb_programs
 from sync_engine.runtime.registry import SchemaRegistry
+from sync_engine.runtime.rows import CapturedRows
 from sync_engine.runtime.topics import create_topics
+from sync_engine.settings import DatabaseSettings
 from tests.conftest import open_folder
 
 DECLARATIONS = declared.read()
@@ -172,7 +175,9 @@ async def _captured(servers: LocalStack, execute: Execute) -> None:
         assert (await connect.validate(config)).errors == {}
         await connect.put_config(DEPARTMENT.connector, config)
         await connect.settle(DEPARTMENT.connector, "RUNNING")
-        _snapshot(changes.next(1)[0])
+        (read,) = changes.next(1)
+        _snapshot(read)
+        assert _as_they_stand(servers) == [read["after"]], "a row is read as it is captured"
         _open_transaction(changes, execute)
         slow.join()
         _stream(changes, execute)
@@ -236,6 +241,14 @@ def _until(changes: Changes, ends: Callable[[dict[str, Any]], bool]) -> list[dic
     while not ends(found[-1]):
         found.extend(changes.next(1))
     return found
+
+
+def _as_they_stand(servers: LocalStack) -> list[dict[str, Any]]:
+    """The table's rows as a comparison reads them, the column that the declaration ignores among them."""
+    whole = replace(SOURCE, mappings=(*SOURCE.mappings, replace(SOURCE.mappings[0], key_column="djsj")), ignored=frozenset())
+    port = urlsplit(servers.endpoints.mariadb).port or 0
+    with closing(CapturedRows(DEPARTMENT, DatabaseSettings("127.0.0.1", port, "hj", "capture", None, None))) as rows:
+        return [row for some in rows.all(whole) for row in some]
 
 
 def _many_rows(changes: Changes, execute: Execute) -> None:

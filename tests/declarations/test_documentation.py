@@ -169,3 +169,11 @@ def test_every_link_between_pages_leads_somewhere() -> None:
     ]
 
     assert dead == []
+
+
+def test_every_test_that_a_guarantee_rests_on_exists() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (DOCS / "guarantees.md").read_text("utf-8"))
+
+    assert len(named) > 20
+    missing = [f"{file}::{test}" for file, test in named if f"def {test}(" not in (ROOT / file).read_text("utf-8")]
+    assert missing == []

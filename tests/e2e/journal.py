@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.oracle.claims import Claim, Content
 from tests.oracle.normal import Refused, normal_key
-from tests.oracle.rows import Held, Row, fixed_point, grouped_records, held_of, lies_in, read_network, row_identity
+from tests.oracle.rows import Held, Network, Row, fixed_point, grouped_records, held_of, lies_in, read_network, row_identity
 
 Key = tuple[str, str]
 """(entity, key)"""
@@ -19,8 +19,8 @@ Key = tuple[str, str]
 class Journal:
     """`note` a table once before its first change, then after every commit; `owed` is what the nodes must hold now."""
 
-    def __init__(self, declarations: Path) -> None:
-        self._network = read_network(declarations)
+    def __init__(self, declarations: Path | Network) -> None:
+        self._network = read_network(declarations) if isinstance(declarations, Path) else declarations
         self._rows: dict[str, dict[str, Row]] = {}
         self._claims: dict[Key, list[Held]] = {}
         self._regions: dict[Key, list[str]] = {}
@@ -50,6 +50,12 @@ class Journal:
                 self._owed[node].update({(entity, key): content for key, content in records.items()})
         self._changed.clear()
         return self._owed
+
+    def held(self) -> Mapping[str, list[Held]]:
+        """node -> every claim that it is owed, over the whole history."""
+        own = {node: [held for of_key in self._claims.values() for held in of_key if held.path == (node,)] for node in self._network.nodes}
+        once_within = frozenset((node, *key) for key in self._claims for node in self._once_within(key))
+        return fixed_point(self._network, own, once_within)
 
     def _table(self, source: str) -> Any:
         node, department, alias = source.split("/")
@@ -99,6 +105,10 @@ class Journal:
         mapped = declared["items"].get(self._network.entities[declared["entity"]]["jurisdiction"])
         if mapped is not None:
             self._regions.setdefault((declared["entity"], key), []).append(row[mapped["column"]])
+
+    def was_within(self, node: str, key: Key) -> bool:
+        """Whether a row ever placed the record in the node's area."""
+        return node in self._once_within(key)
 
     def _once_within(self, key: Key) -> list[str]:
         """Nodes in whose area the record lies or lay once."""

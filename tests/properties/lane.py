@@ -127,8 +127,8 @@ class Lane:
         outputs: list[Any] = []
         for event in events:
             outputs += self.stage.decide(self.record_of(event), view, NOW_MS)
-        while works and (done := self.stage.work(PARTITION, view, NOW_MS)):
-            outputs += done
+        while works and self.stage.has_more(PARTITION):
+            outputs += self.stage.work(PARTITION, view, NOW_MS)
         assert not [one for one in outputs if isinstance(one, DeadLetter)], outputs
         if aborts:
             self.open()

@@ -1,13 +1,19 @@
-"""What is read and written without fastavro is what fastavro reads and writes; bad bytes are a ValueError and nothing else."""
+"""What is read and written without fastavro is what fastavro reads and writes; bad bytes are a ValueError and nothing else.
+
+All of it over the pure functions, and over the compiled core where there is one.
+"""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sync_engine.model.avro import (
+    AVRO_TYPES,
     claim_of_datum,
     claim_schema,
     claim_to_datum,
@@ -16,8 +22,9 @@ from sync_engine.model.avro import (
     golden_schema,
     golden_to_datum,
 )
-from sync_engine.model.avro_fast import OtherLayout, claim_reader, claim_writer, golden_writer
+from sync_engine.model.avro_fast import OtherLayout, ReadClaim, claim_reader, claim_writer, golden_writer
 from sync_engine.model.claim import Claim, Kind
+from sync_engine.model.core import CORE
 from sync_engine.model.declaration import AuthorityRule, EntityType, ExistenceRule, Item, Title
 from sync_engine.model.golden import LIFE_CYCLES, STATUSES, Content, Golden
 from sync_engine.runtime.schemas import wire_schemas
@@ -46,9 +53,12 @@ ENTITY = EntityType(
 )
 CLAIM, GOLDEN = claim_schema(ENTITY), golden_schema(ENTITY)
 
-read, slow_decode = claim_reader(CLAIM, CLAIM), decoder(CLAIM)
+CORES = {"pure": None, **({"compiled": CORE} if CORE else {})}
+readers = pytest.mark.parametrize("read", [claim_reader(CLAIM, CLAIM, core=core) for core in CORES.values()], ids=list(CORES))
+golden_writers = pytest.mark.parametrize("write_golden", [golden_writer(GOLDEN, core=core) for core in CORES.values()], ids=list(CORES))
+slow_decode = decoder(CLAIM)
 write_claim, slow_write_claim = claim_writer(CLAIM), encoder(CLAIM)
-write_golden, slow_write_golden = golden_writer(GOLDEN), encoder(GOLDEN)
+slow_write_golden = encoder(GOLDEN)
 
 longs = st.integers(-(2**63), 2**63 - 1) | st.integers(-200, 200) | st.sampled_from([63, 64, -64, -65, 8191, 8192, 1_790_000_000_000])
 ranks = st.integers(0, 4)
@@ -65,12 +75,26 @@ def cells(nothing: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({}, optional={name: OF_TYPE.get(kind, texts) | nothing for name, kind in TYPES.items()})
 
 
-claims = st.builds(
+kinds = st.sampled_from([int(kind) for kind in Kind])
+common = st.builds(
+    Claim,
+    source=texts,
+    row=texts,
+    mapping=texts,
+    kind=kinds,
+    position=positions,
+    values=cells(st.none()),
+    moved_to=st.none() | texts,
+    withheld=st.lists(names, max_size=3).map(tuple),
+    effective_ms=longs,
+    via=st.none() | texts,
+)
+claims = common | st.builds(
     Claim,
     texts,
     texts,
     texts,
-    st.sampled_from([int(kind) for kind in Kind]),
+    kinds,
     positions,
     cells(st.none()),
     st.none() | texts,
@@ -103,10 +127,18 @@ def slow_read(payload: bytes, path: str) -> Claim:
     return claim_of_datum(slow_decode(payload), path)
 
 
+@readers
 @given(claims, texts)
-def test_a_claim_is_read_as_fastavro_reads_it(claim: Claim, path: str) -> None:
+def test_a_claim_is_read_as_fastavro_reads_it(read: ReadClaim, claim: Claim, path: str) -> None:
     payload = slow_write_claim(claim_to_datum(claim))
-    assert read(payload, path) == slow_read(payload, path)
+    assert repr(read(payload, path)) == repr(slow_read(payload, path))
+
+
+@given(common, st.binary(max_size=9))
+def test_what_stands_before_a_payload_is_passed_over_and_written(claim: Claim, before: bytes) -> None:
+    for core in CORES.values():
+        read = claim_reader(CLAIM, CLAIM, len(before), core)
+        assert read(claim_writer(CLAIM, before)(claim), "") == claim
 
 
 @given(claims)
@@ -114,41 +146,68 @@ def test_a_claim_is_written_as_fastavro_writes_it(claim: Claim) -> None:
     assert write_claim(claim) == slow_write_claim(claim_to_datum(claim))
 
 
+@golden_writers
 @given(goldens())
-def test_a_golden_record_is_written_as_fastavro_writes_it(golden: Golden) -> None:
+def test_a_golden_record_is_written_as_fastavro_writes_it(write_golden: Callable[[Golden], bytes], golden: Golden) -> None:
     expected = slow_write_golden(golden_to_datum(golden))
     assert write_golden(golden) == expected
     assert write_golden(golden) == expected, "the second time from what was kept"
 
 
+@given(goldens(), st.binary(max_size=9))
+def test_a_golden_record_is_written_behind_its_prefix(golden: Golden, prefix: bytes) -> None:
+    expected = prefix + slow_write_golden(golden_to_datum(golden))
+    assert [golden_writer(GOLDEN, prefix, core)(golden) for core in CORES.values()] == [expected] * len(CORES)
+
+
+@given(common, goldens())
+def test_the_compiled_core_does_the_common_records_itself(claim: Claim, golden: Golden) -> None:
+    def otherwise(*asked: Any) -> Any:
+        raise AssertionError(f"left to the pure function: {asked}")
+
+    items = tuple((name, AVRO_TYPES[TYPES[name]]) for name in sorted(TYPES))
+    small = msgspec.structs.replace(
+        claim, position=(1, 1, 2**61, -5, 0), effective_ms=1_790_000_000_000, values={**claim.values, "count": 7}
+    )
+    nulls_last = {**{item: value for item, value in sorted(small.values.items()) if value is not None}, **small.values}
+    small = msgspec.structs.replace(small, values=nulls_last)
+    for core in [CORE] if CORE else []:
+        assert repr(core.claim_reader(Claim, items, 0, otherwise)(write_claim(small), "")) == repr(small)
+        assert core.golden_writer(b"", items, LIFE_CYCLES, STATUSES, otherwise)(golden) == slow_write_golden(golden_to_datum(golden))
+
+
+@readers
 @given(claims, st.data())
-def test_a_claim_that_was_cut_short_is_refused(claim: Claim, data: st.DataObject) -> None:
+def test_a_claim_that_was_cut_short_is_refused(read: ReadClaim, claim: Claim, data: st.DataObject) -> None:
     payload = write_claim(claim)
     size = data.draw(st.integers(0, len(payload) - 1))
     with pytest.raises(ValueError, match=r"while decoding|too early|no such|negative|64 bits"):
         read(payload[:size], "")
 
 
+@readers
 @given(claims, st.binary(min_size=1, max_size=8))
-def test_bytes_after_a_claim_are_refused(claim: Claim, more: bytes) -> None:
+def test_bytes_after_a_claim_are_refused(read: ReadClaim, claim: Claim, more: bytes) -> None:
     with pytest.raises(ValueError, match="left over"):
         read(write_claim(claim) + more, "")
 
 
+@readers
 @given(claims, st.data())
-def test_a_claim_with_a_wrong_byte_is_refused_or_read_as_fastavro_reads_it(claim: Claim, data: st.DataObject) -> None:
+def test_a_claim_with_a_wrong_byte_is_refused_or_read_as_fastavro_reads_it(read: ReadClaim, claim: Claim, data: st.DataObject) -> None:
     payload = bytearray(write_claim(claim))
     for place in data.draw(st.lists(st.integers(0, len(payload) - 1), min_size=1, max_size=3)):
         payload[place] = data.draw(st.integers(0, 255))
-    same_or_refused(bytes(payload))
+    same_or_refused(read, bytes(payload))
 
 
+@readers
 @given(st.binary(max_size=200))
-def test_any_bytes_are_refused_or_read_as_fastavro_reads_them(payload: bytes) -> None:
-    same_or_refused(payload)
+def test_any_bytes_are_refused_or_read_as_fastavro_reads_them(read: ReadClaim, payload: bytes) -> None:
+    same_or_refused(read, payload)
 
 
-def same_or_refused(payload: bytes) -> None:
+def same_or_refused(read: ReadClaim, payload: bytes) -> None:
     try:
         claim = read(payload, "")
     except ValueError:
@@ -156,7 +215,8 @@ def same_or_refused(payload: bytes) -> None:
     assert claim == slow_read(payload, "")
 
 
-def test_blocks_that_say_their_size_and_several_blocks_are_read() -> None:
+@readers
+def test_blocks_that_say_their_size_and_several_blocks_are_read(read: ReadClaim) -> None:
     claim = Claim("s", "[1]", "self", int(Kind.ASSERT), (1, 1, 2, 3, 0), {"alias": None, "note": None})
     payload = write_claim(claim)
     plain = b"\x04\x0aalias\x08note\x00"
@@ -167,6 +227,7 @@ def test_blocks_that_say_their_size_and_several_blocks_are_read() -> None:
         assert read(payload.replace(plain, other), "") == claim == slow_read(payload.replace(plain, other), "")
 
 
+@readers
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
@@ -174,7 +235,7 @@ def test_blocks_that_say_their_size_and_several_blocks_are_read() -> None:
         (b"\xff" * 9 + b"\x7f", "number"),  # ten bytes, 70 bits
     ],
 )
-def test_numbers_of_more_than_64_bits_are_refused(wrong: bytes, why: str) -> None:
+def test_numbers_of_more_than_64_bits_are_refused(read: ReadClaim, wrong: bytes, why: str) -> None:
     payload = write_claim(Claim("s", "[1]", "self", int(Kind.ASSERT), (77, 1, 2, 3, 0)))
     epoch = b"\x9a\x01"
     assert payload.count(epoch) == 1
@@ -182,7 +243,8 @@ def test_numbers_of_more_than_64_bits_are_refused(wrong: bytes, why: str) -> Non
         read(payload.replace(epoch, wrong), "")
 
 
-def test_the_text_of_a_refusal_holds_nothing_of_the_record() -> None:
+@readers
+def test_the_text_of_a_refusal_holds_nothing_of_the_record(read: ReadClaim) -> None:
     payload = write_claim(Claim("s", "[1]", "self", int(Kind.ASSERT), (1, 1, 2, 3, 0), {"note": "张三"}))
     with pytest.raises(ValueError, match=r"^UnicodeDecodeError while decoding$"):
         read(payload.replace("张".encode(), b"\xe5\xbc\xff"), "")

@@ -1,12 +1,14 @@
 """Compiled plans say what the reference says, to the order of findings: whatever rows a record has, also several of one class or source."""
 
 from dataclasses import replace
+from itertools import product
 
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync_engine.model.claim import Claim, Kind, Value
+from sync_engine.model.core import CORE
 from sync_engine.model.declaration import EntityType
 from sync_engine.resolve import content, plan
 from tests.bench.catalogue import class_of, entity_type, read_entry
@@ -14,6 +16,8 @@ from tests.bench.catalogue import class_of, entity_type, read_entry
 ENTRY = read_entry()
 SOURCES: dict[str, list[str]] = {source: declared["items"] for source, declared in ENTRY["sources"].items()}
 SCOPE = "scope/340000"
+KEYS = ("923415021234567890", "933415021234567890")
+"""Of two kinds, for which other rules stand."""
 
 
 def _value(item: str) -> st.SearchStrategy[Value]:
@@ -47,8 +51,20 @@ def entities(draw: st.DrawFn) -> EntityType:
 @given(entities(), st.lists(slots(), min_size=1, max_size=4))
 def test_a_plan_says_what_the_reference_says(entity: EntityType, records: list[list[Claim]]) -> None:
     rules = content.compile_rules(entity, lambda source: class_of(ENTRY, source))
-    for record in [*records, *records]:  # made, and found again
-        by_plan, by_reference = plan.resolve(rules, "k", record), content.resolve(rules, "k", record)
+    for key, record in product(KEYS, [*records, *records]):  # made, and found again
+        by_plan, by_reference = plan.resolve(rules, key, record), content.resolve(rules, key, record)
         assert msgspec.json.encode(by_plan.content) == msgspec.json.encode(by_reference.content)
         assert by_plan.sources == by_reference.sources
         assert by_plan.findings == by_reference.findings
+
+
+@given(slots(), st.data())
+def test_the_compiled_core_sees_picks_and_compares_as_the_pure_functions(record: list[Claim], data: st.DataObject) -> None:
+    known = [(item, index) for index, slot in enumerate(record) for item in slot.values]
+    won = tuple((item, "confirmed", index) for item, index in data.draw(st.lists(st.sampled_from(known) if known else st.nothing())))
+    holding = {item: tuple(index for index, slot in enumerate(record) if item in slot.values) for item, _ in known}
+    compared = tuple(holding.items())
+    for core in [CORE] if CORE else []:
+        assert core.shape(record) == plan.pure_shape(record)
+        assert core.pick(won, record) == plan.pure_picked(won, record)
+        assert core.differing(compared, record) == plan.pure_differing(compared, record)

@@ -47,6 +47,14 @@ def control_file(home: Path) -> Path:
     return home / "demo.json"
 
 
+class Busy(Exception):
+    """What was asked for cannot be done beside what runs already."""
+
+    def __init__(self, why: Message) -> None:
+        super().__init__(why)
+        self.why = why
+
+
 class Demo:
     """One demo on one home folder. `run` returns when it was asked to stop."""
 
@@ -197,7 +205,7 @@ class Demo:
         """Let things happen in the departments at this rate; `say` gets what is known so far, about once a second."""
         assert self._departments is not None
         if not self._load_lock.acquire(blocking=False):
-            raise ValueError("a load is running already")
+            raise Busy(Message("a load is running already"))
         try:
             self._load = Load(self._departments.connect, self._transactions, changes_per_second)
             self._load.run(self._history.happening(), seconds, self._stop.wait, say)
@@ -367,5 +375,7 @@ def _obey(demo: Demo, asked: dict[str, Any], say: Callable[[Mapping[str, Any]], 
         return {"ok": done.template, "arguments": done.arguments}
     except ConnectionError:
         raise
+    except Busy as busy:
+        return {"error": busy.why.template, "arguments": busy.why.arguments}
     except Exception as error:  # whoever asked is to see it, and the demo goes on
-        return {"error": f"{type(error).__name__}: {error}"}
+        return {"error": f"{type(error).__name__}: {error}", "arguments": {}}
