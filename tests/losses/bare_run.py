@@ -1,6 +1,7 @@
 """One run of a bare Faust application: its topics, what is fed to it, its process, and what is left without an effect."""
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -55,7 +56,7 @@ class BareRun:
     def _listen(self, process: "subprocess.Popen[str]") -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            self._said.append(line.strip())
+            self._said.append(_TERMINAL.sub("", line).strip())
 
     def works(self) -> None:
         """Wait until it stands at the record at which its case stops it."""
@@ -116,6 +117,10 @@ class BareRun:
             time.sleep(0.05)
         logged = self.log.read_text(errors="replace")[-3_000:]
         raise AssertionError(f"not within {PATIENCE_SECONDS:g} s: {what}; committed {self.committed()}, said {self._said}\n{logged}")
+
+
+_TERMINAL = re.compile(r"\x1b\[\?[0-9]+[a-z]|\x08")
+"""What Faust's spinner writes between the lines, to hide the cursor and to show it again."""
 
 
 def number(value: int) -> bytes:

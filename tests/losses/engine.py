@@ -25,6 +25,10 @@ def new_app(orders: Orders, told: Told) -> faust.App:
         topic_allow_declare=False,
         topic_disable_leader=True,
         web_enabled=False,
+        # As in production: one that was killed takes its place again at once.
+        consumer_group_instance_id=f"{orders.node}.{orders.instance}",
+        broker_session_timeout=orders.session_ms / 1000,
+        broker_heartbeat_interval=0.5,
         store="memory://",
         datadir=str(Path(orders.folder).with_suffix(".faust")),
     )
