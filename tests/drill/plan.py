@@ -16,9 +16,9 @@ class Drill(NamedTuple):
 SEED = "SYNC_CHAOS_SEED"
 DRILLS = {
     "R1": Drill(
-        "every process killed at random while the departments work",
+        "every process killed, ended or frozen at random while the departments work",
         "tests/workload/test_restarts.py",
-        {"SYNC_RESTARTS_KILLS": "3", "SYNC_RESTARTS_CHANGES": "500"},
+        {"SYNC_RESTARTS_KILLS": "12", "SYNC_RESTARTS_CHANGES": "20000", "SYNC_RESTARTS_RATE": "100"},
         {"SYNC_RESTARTS_KILLS": "60", "SYNC_RESTARTS_CHANGES": "100000", "SYNC_RESTARTS_RATE": "100"},
         (1, 2, 3, 4, 5),
     ),
