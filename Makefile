@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-fast check bench format fetch clean
+.PHONY: help demo test test-fast check bench drill format fetch clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ check: $(READY) ## Types, lint, layers, declarations
 
 bench: $(READY) ## Resolve against Kafka Streams, Quix, Faust and a plain loop, side by side (needs a JDK and Maven; half an hour)
 	$(BIN)/python -m tests.bench
+
+drill: $(READY) ## Reliability tests in their full sizes, hours (DRILLS="R22 storm" for some); writes docs/results/drill.json
+	$(BIN)/python -m tests.drill $(DRILLS)
 
 format: $(READY) ## Format the code
 	$(BIN)/ruff format .

@@ -308,9 +308,17 @@ def say(line: str) -> None:
     os.write(_TEST, line.replace("\n", " ").encode() + b"\n")
 
 
-if __name__ == "__main__":
+def as_child() -> Orders:
+    """Make this process one that a test listens to, and that ends with the test."""
+    global _TEST
     _TEST = os.dup(1)
     os.dup2(2, 1)  # what is logged must not come between
     faulthandler.register(signal.SIGUSR1)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    run(msgspec.json.decode(sys.argv[1], type=Orders))
+    return msgspec.json.decode(sys.argv[1], type=Orders)
+
+
+_TEST = 1
+
+if __name__ == "__main__":
+    run(as_child())

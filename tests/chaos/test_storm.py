@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -23,7 +24,7 @@ STORM_SECONDS = float(os.environ.get("SYNC_CHAOS_SECONDS", "20"))
 STEPS = (DECIDED, PRODUCED, OFFSETS_SENT, COMMITTED, RESTORING)
 
 
-def test_a_storm_of_kills_and_freezes_loses_nothing(world: World) -> None:
+def test_a_storm_of_kills_and_freezes_loses_nothing(world: World, record_property: Callable[[str, int], None]) -> None:
     seed = int(os.environ.get("SYNC_CHAOS_SEED") or time.time_ns() % 1_000_000)
     print(f"SYNC_CHAOS_SEED={seed} SYNC_CHAOS_SECONDS={STORM_SECONDS:g}")
     chance = random.Random(seed)
@@ -38,6 +39,8 @@ def test_a_storm_of_kills_and_freezes_loses_nothing(world: World) -> None:
 
     logs = assert_nothing_is_lost(world)
     print(f"{len(logs.claims)} claims, {len(logs.golden)} versions; {storm.done}")
+    for what, count in {"claims": len(logs.claims), "versions": len(logs.golden), **storm.done}.items():
+        record_property(what, count)
 
 
 @dataclass

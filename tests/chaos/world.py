@@ -41,8 +41,9 @@ KILLED = -signal.SIGKILL
 class Worker:
     """One worker process. `start` may be called again when it has ended."""
 
-    def __init__(self, orders: Orders, log: Path) -> None:
+    def __init__(self, orders: Orders, log: Path, module: str = "tests.chaos.lane") -> None:
         self.orders = orders
+        self.module = module
         self.log = log
         self.folder = Path(orders.folder)
         self._process: subprocess.Popen[str] | None = None
@@ -61,7 +62,7 @@ class Worker:
         self._heard = len(self._said)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.chaos.lane", msgspec.json.encode(self.orders).decode()],
+                [sys.executable, "-m", self.module, msgspec.json.encode(self.orders).decode()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -209,8 +210,8 @@ class World:
 
     # --- who works ---
 
-    def worker(self, instance: str = "0", **orders: Any) -> Worker:
-        """A new one, not started yet."""
+    def worker(self, instance: str = "0", module: str = "tests.chaos.lane", **orders: Any) -> Worker:
+        """A new one, not started yet. `module`: what its process runs."""
         folder = self.folder / instance
         made = Orders(
             bootstrap=self.bootstrap,
@@ -220,7 +221,7 @@ class World:
             folder=str(folder),
             **{"session_ms": SESSION_MS, "batch_records": 25, **orders},
         )
-        self.workers[instance] = worker = Worker(made, self.folder / f"{instance}.log")
+        self.workers[instance] = worker = Worker(made, self.folder / f"{instance}.log", module)
         return worker
 
     def stop(self) -> list[Worker]:

@@ -308,13 +308,20 @@ class Subscriber:
 
     def start(self) -> None:
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self.receiver.__aenter__(), self._loop).result(10)
+        self.come_back()
 
     def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self.receiver.__aexit__(None, None, None), self._loop).result(10)
+        self.leave()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
+
+    def leave(self) -> None:
+        """Nobody listens any more, until `come_back`: connections are broken off and refused."""
+        asyncio.run_coroutine_threadsafe(self.receiver.__aexit__(None, None, None), self._loop).result(10)
+
+    def come_back(self) -> None:
+        asyncio.run_coroutine_threadsafe(self.receiver.__aenter__(), self._loop).result(10)
 
     def fail(self, status: int) -> None:
         self._loop.call_soon_threadsafe(self.receiver.fail, status)

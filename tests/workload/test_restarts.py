@@ -1,9 +1,19 @@
-"""The departments work on while every process of the network is killed in turn: afterwards nobody lacks anything."""
+"""The departments work on while every process of the network is killed in turn: afterwards nobody lacks anything.
 
+For a drill: SYNC_RESTARTS_KILLS so many kills, of whom and how SYNC_CHAOS_SEED decides; SYNC_RESTARTS_CHANGES so many changes at least, at
+SYNC_RESTARTS_RATE a second; the kills are spread over that time. At the end every source is reconciled with what came of it, so that what
+the capture itself has lost is told apart from what the engine has.
+"""
+
+import json
+import os
+import random
 import re
+import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -21,9 +31,16 @@ from tests.e2e.oracle_check import assert_all_hold_what_is_owed
 pytestmark = pytest.mark.stack
 
 PEOPLE = 500
-CHANGES_PER_SECOND = 20
+CHANGES_PER_SECOND = float(os.environ.get("SYNC_RESTARTS_RATE", "20"))
+CHANGES = int(os.environ.get("SYNC_RESTARTS_CHANGES", "501"))
+KILLS = int(os.environ.get("SYNC_RESTARTS_KILLS", "0"))
+"""0: each process once, in turn."""
 SERVERS = ("redis", "registry", "connect", "postgres", "mariadb", "kafka")
-BETWEEN_SECONDS = 5
+RECEIVER = "receiver"
+KILL, END, FREEZE = "kill -9", "SIGTERM", "SIGSTOP and SIGCONT"
+STILL_SECONDS = 7.0
+"""How long a process stands still, or the receiver is away: longer than every session of the stack."""
+BETWEEN_SECONDS = max(5.0, CHANGES / CHANGES_PER_SECOND / KILLS) if KILLS else 5.0
 GONE = (psycopg.OperationalError, pymysql.OperationalError, pymysql.InterfaceError)
 
 
@@ -109,25 +126,72 @@ class Clerks(threading.Thread):
         assert not self.is_alive()
 
 
-def test_every_process_is_killed_in_turn_while_the_departments_work(network: Network) -> None:
+def victims(network: Network) -> list[tuple[str, str]]:
+    """(who, how)"""
+    everybody = [*network.nodes, *SERVERS, RECEIVER]
+    chance = random.Random(int(os.environ.get("SYNC_CHAOS_SEED", "1")))
+    if KILLS:
+        return [(chance.choice(everybody), chance.choice((KILL, END, FREEZE))) for _ in range(KILLS)]
+    return [*((name, KILL) for name in everybody), (chance.choice([*network.nodes]), FREEZE), (chance.choice([*network.nodes]), END)]
+
+
+def strike(network: Network, name: str, how: str) -> None:
+    """A node that has gone is started again by `tend`."""
+    if name == RECEIVER:  # a part of this process: its end is that nobody listens
+        network.subscriber.leave()
+        time.sleep(STILL_SECONDS)
+        network.subscriber.come_back()
+        return
+    child = network.nodes[name] if name in network.nodes else network.stack.process(name)
+    if how == FREEZE:
+        child.freeze()
+        time.sleep(STILL_SECONDS)
+        child.thaw()
+        return
+    child.kill() if how == KILL else child.stop()
+    if name in SERVERS:
+        network.stack.restart(name)
+
+
+def capture_lost(network: Network) -> int:
+    """What the slots lacked of the rows, by reconciliation, which has put it right."""
+
+    def healed(department: str) -> int:
+        command = network.command("source", "reconcile", department, "--heal", "-o", "json")
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, f"{department}: {done.stdout}{done.stderr}"
+        return sum(table["healed"] for table in json.loads(done.stdout)["tables"])
+
+    with ThreadPoolExecutor(2) as pool:
+        return sum(pool.map(healed, network.declarations.departments))
+
+
+def test_every_process_is_killed_in_turn_while_the_departments_work(network: Network, record_property: Callable[[str, int], None]) -> None:
     clerks = Clerks(network)
+    killed = victims(network)
     clerks.start()
     try:
-        for name in [*network.nodes, *SERVERS]:
+        for number, (name, how) in enumerate(killed, 1):
             time.sleep(BETWEEN_SECONDS)
-            if name in network.nodes:
-                network.nodes[name].kill()
-            else:
-                network.stack.process(name).kill()
-                network.stack.restart(name)
+            print(f"{number} of {len(killed)}: {how} for {name}, after {clerks.player.changes} changes", flush=True)
+            strike(network, name, how)
             network.tend()
             assert clerks.is_alive()
         time.sleep(BETWEEN_SECONDS)
-        network.tend()
+        while clerks.player.changes < CHANGES:
+            time.sleep(1)
+            network.tend()
+            assert clerks.is_alive()
     finally:
         clerks.stop()
-    assert clerks.interruptions >= 2, "both databases were killed"
-    assert clerks.player.changes > 500
+    if {("postgres", KILL), ("mariadb", KILL)} <= set(killed):
+        assert clerks.interruptions >= 2, "both databases were killed"
+    network.catch_up(240)
+    lost = capture_lost(network)
     assert_all_hold_what_is_owed(network, 240)
     for node in network.nodes:
         assert network.reader(names.dead(node)).more() == []
+    counts = {"kills": len(killed), "changes": clerks.player.changes, "left by themselves": len(network.left), "capture_lost": lost}
+    for what, count in counts.items():
+        record_property(what, count)
+    assert lost == 0, "the capture has lost something; all else is as it should be"
