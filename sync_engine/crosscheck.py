@@ -4,9 +4,11 @@ The declarations given may be faulty in parts that were reported already. The su
 silence here, or one fault would be reported many times.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from sync_engine.fault import Fault, Message
+from sync_engine.ingest.validation import ORDERED
 from sync_engine.ingest.values import Refused, reader
 from sync_engine.model import names
 from sync_engine.model.claim import Value
@@ -24,6 +26,7 @@ from sync_engine.model.declaration import (
     Subscriber,
     TableTarget,
     TopicFamily,
+    ValidationRule,
 )
 from sync_engine.model.key_kind import Condition, Kind
 
@@ -87,6 +90,7 @@ def _entities(declarations: Declarations) -> Iterator[Fault]:
             *_conditions(entity),
             *_authority(entity),
             *_rule_names(entity),
+            *_validation(entity, declarations.codes),
             *_jurisdiction(entity),
         ):
             yield Fault(file, path, message, allowed)
@@ -181,9 +185,48 @@ def _words(kind: Kind) -> str:
 def _rule_names(entity: EntityType) -> Iterator[Finding]:
     rules = [(f"authority[{index}].rule", rule.rule) for index, rule in enumerate(entity.authority)]
     rules += [(f"compare[{index}].rule", compare.rule) for index, compare in enumerate(entity.compare)]
+    rules += [(f"validation[{index}].rule", validation.rule) for index, validation in enumerate(entity.validation)]
     for position, (path, rule) in enumerate(rules):
         if rule and rule in (name for _, name in rules[:position]):
             yield path, Message('"{rule}" is the name of another rule', rule=rule), ()
+
+
+DEMANDS = ("matches", "at_least and at_most", "not_before")
+
+
+def _validation(entity: EntityType, codes: Mapping[str, CodeTable]) -> Iterator[Finding]:
+    for index, rule in enumerate(entity.validation):
+        limits = {name: limit for name, limit in (("at_least", rule.at_least), ("at_most", rule.at_most)) if limit is not None}
+        said = [rule.matches is not None, bool(limits), rule.not_before is not None]
+        if sum(said) != 1:
+            yield f"validation[{index}]", Message("must say one of these, and not several"), DEMANDS
+            continue
+        types = (("string",), tuple(ORDERED), ("date",))[said.index(True)]
+        for field, message, allowed in (*_of_types(entity, rule, types), *_pattern(rule), *_limits(entity, rule, limits, codes)):
+            yield f"validation[{index}].{field}", message, allowed
+
+
+def _of_types(entity: EntityType, rule: ValidationRule, types: tuple[str, ...]) -> Iterator[Finding]:
+    for field, names_of in (("items", rule.items), ("not_before", (rule.not_before,))):
+        for name in names_of:
+            item = entity.items.get(name or "")
+            if item and item.type and item.type not in types:
+                yield field, Message('"{item}" is a {type}: this cannot be asked of it', item=item.name, type=item.type), types
+
+
+def _pattern(rule: ValidationRule) -> Iterator[Finding]:
+    try:
+        re.compile(rule.matches or "")
+    except re.error as error:
+        yield "matches", Message("is no regular expression: {why}", why=error), ()
+
+
+def _limits(entity: EntityType, rule: ValidationRule, limits: Mapping[str, Value], codes: Mapping[str, CodeTable]) -> Iterator[Finding]:
+    for item in (entity.items[name] for name in rule.items if name in entity.items and entity.items[name].type in ORDERED):
+        wrong = [(name, *found) for name, limit in limits.items() for found in _own_value(item, limit, codes)]
+        yield from wrong
+        if not wrong and len(limits) == 2 and ORDERED[item.type](limits["at_least"]) > ORDERED[item.type](limits["at_most"]):
+            yield "at_least", Message("is greater than at_most: no value keeps it"), ()
 
 
 def _jurisdiction(entity: EntityType) -> Iterator[Finding]:
@@ -254,20 +297,22 @@ def _mapped(entity: EntityType | None, mapped: ItemMapping, codes: Mapping[str, 
     elif mapped.codes is not None:
         yield ".codes", Message("a constant is of the item's own code table"), ()
     elif entity and (item := entity.items.get(mapped.item)) and item.type:
-        yield from _constant(item, mapped.constant, codes)
+        for message, allowed in _own_value(item, mapped.constant, codes):
+            yield ".constant", message, allowed
 
 
-def _constant(item: Item, constant: Value, codes: Mapping[str, CodeTable]) -> Iterator[Finding]:
+def _own_value(item: Item, value: Value, codes: Mapping[str, CodeTable]) -> Iterator[tuple[Message, tuple[str, ...]]]:
+    """What is wrong with a declared value that stands for one of the item."""
     table = codes.get(item.codes or "")
-    if constant == "" or (item.type == "code" and not (table and table.values)):
+    if value == "" or (item.type == "code" and not (table and table.values)):
         return
     try:
-        value = reader(item, None, codes)(constant)
+        written = reader(item, None, codes)(value)
     except Refused as refused:
-        yield ".constant", Message("is no value of the item: {why}", why=refused.detail), tuple(table.values) if table else ()
+        yield Message("is no value of the item: {why}", why=refused.detail), tuple(table.values) if table else ()
         return
-    if value != constant or isinstance(value, bool) is not isinstance(constant, bool):
-        yield ".constant", Message("is not as the engine writes it: {value}", value=repr(value)), ()
+    if written != value or isinstance(written, bool) is not isinstance(value, bool):
+        yield Message("is not as the engine writes it: {value}", value=repr(written)), ()
 
 
 def _double_use(source: Source) -> Iterator[Message]:

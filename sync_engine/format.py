@@ -31,6 +31,7 @@ from sync_engine.model.declaration import (
     Title,
     TopicFamily,
     TopicTarget,
+    ValidationRule,
 )
 from sync_engine.model.key_kind import ALWAYS, KEY_TYPES, Condition
 from sync_engine.shape import (
@@ -285,6 +286,22 @@ ENTITY = Record(
                 Field("items", ListOf(ITEM_REF)),
                 Field("classes", ListOf(CLASS_REF, least=2)),
                 Field("settle_seconds", Number(0, 86_400)),
+            )
+        ),
+        (),
+    ),
+    Field(
+        "validation",
+        ListOf(
+            Record(
+                ValidationRule,
+                Field("rule", RULE),
+                Field("title", TITLE),
+                Field("items", ListOf(ITEM_REF)),
+                Field("matches", TEXT, None),
+                Field("at_least", Scalar(), None),
+                Field("at_most", Scalar(), None),
+                Field("not_before", ITEM_REF, None),
             )
         ),
         (),

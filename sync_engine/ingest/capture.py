@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from sync_engine.ingest.validation import Check, broken, compile_checks
 from sync_engine.ingest.values import Read, Refused, read_key, reader
 from sync_engine.model.claim import IN_ERROR, SNAPSHOT, STREAM, Claim, Kind, Position, Value
 from sync_engine.model.declaration import Declarations, RowMapping, Source
@@ -33,6 +34,7 @@ class CompiledMapping:
     items: tuple[tuple[str, str, Read], ...]
     """(item, column, reader)."""
     constants: Mapping[str, Value]
+    checks: tuple[Check, ...]
     optional: bool
     names_kind_of: Callable[[str], bool]
 
@@ -81,7 +83,15 @@ def _compile(declarations: Declarations, mapping: RowMapping) -> CompiledMapping
     )
     constants = {mapped.item: mapped.constant for mapped in mapping.items if mapped.column is None}
     return CompiledMapping(
-        mapping.name, mapping.entity, mapping.key_column, entity.key_type, items, constants, mapping.optional, entity.names_kind_of
+        mapping.name,
+        mapping.entity,
+        mapping.key_column,
+        entity.key_type,
+        items,
+        constants,
+        compile_checks(entity, (mapped.item for mapped in mapping.items)),
+        mapping.optional,
+        entity.names_kind_of,
     )
 
 
@@ -319,6 +329,8 @@ def _claim(source: CompiledSource, mapping: CompiledMapping, row: str, after: Ro
             unchanged[item] = (*position, int(Kind.ASSERT))
         else:
             values[item] = read(raw)
+    if mapping.checks and (wrong := broken(mapping.checks, values)) is not None:
+        raise Refused(Reason.BROKEN_RULE, wrong)
     return Claim(source.id, row, mapping.name, int(Kind.ASSERT), position, values, None, (), unchanged, effective_ms=commit_ms)
 
 

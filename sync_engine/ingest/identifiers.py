@@ -44,6 +44,18 @@ def uscc_check(first_17: str) -> str:
     return USCC_ALPHABET[(31 - total % 31) % 31]
 
 
+def normal_resident_id(text: str) -> str:
+    """With 18 characters, where it has the 15 of GB 11643-1989: 19 before the year, the check character behind (GB 11643-1999).
+
+    Sequence numbers from 996 on were those of people born before 1900: these stay as they are, and are no valid number.
+    """
+    if _FIFTEEN.fullmatch(text) is None or text[12:] >= "996":
+        return text
+    first = f"{text[:6]}19{text[6:]}"
+    return first + resident_check(first)
+
+
+_FIFTEEN = re.compile("[0-9]{15}")
 _PARCEL = re.compile(rf"[1-9][0-9]{{11}}[{''.join(PARCEL_OWNERSHIP)}][{''.join(PARCEL_USE)}][0-9]{{5}}")
 
 

@@ -11,7 +11,7 @@ from datetime import time as wall_time
 from decimal import Decimal
 from unicodedata import normalize
 
-from sync_engine.ingest.identifiers import is_parcel, is_resident_id, is_uscc
+from sync_engine.ingest.identifiers import is_parcel, is_resident_id, is_uscc, normal_resident_id
 from sync_engine.model.claim import Value
 from sync_engine.model.declaration import MAX_DIGITS, CodeTable, Item
 from sync_engine.model.outcome import Reason
@@ -141,9 +141,18 @@ _CONVERTERS: Mapping[str, Callable[[Item, object], Value]] = {
 _IDENTIFIERS: Mapping[str, Callable[[str], bool]] = {"resident_id": is_resident_id, "uscc": is_uscc, "parcel": is_parcel, "string": bool}
 
 
+def normal_key(key_type: str, written: str) -> str:
+    """The entity key as the engine writes it; valid or not."""
+    text = written.strip().upper()
+    if key_type == "string":
+        return text
+    text = normalize("NFKC", text)
+    return normal_resident_id(text) if key_type == "resident_id" else text
+
+
 def read_key(key_type: str, raw: object) -> str:
-    """The entity key, trimmed and upper-cased; raises Refused if it breaks its standard."""
-    text = "" if raw is None else str(raw).strip().upper()
+    """The entity key as the engine writes it; raises Refused if it breaks its standard."""
+    text = "" if raw is None else normal_key(key_type, str(raw))
     if not _IDENTIFIERS[key_type](text) or any(ord(character) < 0x20 for character in text):
         raise Refused(Reason.INVALID_IDENTIFIER, f"the key is not a valid {key_type}")
     return text

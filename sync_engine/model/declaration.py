@@ -70,6 +70,22 @@ class CompareRule:
 
 
 @dataclass(frozen=True)
+class ValidationRule:
+    """What a value of some items must keep (校验规则); a row that breaks it is put aside. It says exactly one thing: a pattern, limits, or
+    the date that it may not lie before."""
+
+    rule: str
+    title: Title
+    items: tuple[str, ...]
+    matches: str | None = None
+    """A regular expression that the whole text keeps."""
+    at_least: str | int | None = None
+    at_most: str | int | None = None
+    not_before: str | None = None
+    """Another date of the same row."""
+
+
+@dataclass(frozen=True)
 class ExistenceRule:
     """The class whose rows say that a record exists; of several, the first whose condition holds for the key."""
 
@@ -95,6 +111,7 @@ class EntityType:
     items: Map[str, Item]
     authority: tuple[AuthorityRule, ...]
     compare: tuple[CompareRule, ...] = ()
+    validation: tuple[ValidationRule, ...] = ()
 
     @cached_property
     def classes(self) -> frozenset[str]:

@@ -24,6 +24,7 @@ class Reason(Enum):
     INVALID_IDENTIFIER = "invalid_identifier"  # the entity key breaks its standard (GB 11643, GB 32100, TD/T 1001)
     NO_AUTHORITY = "no_authority"  # the catalogue entry names no authority for a key of this kind
     INVALID_VALUE = "invalid_value"  # a value breaks its item's type
+    BROKEN_RULE = "broken_rule"  # a value breaks a validation rule of its catalogue entry
     UNKNOWN_CODE = "unknown_code"  # a code that its table does not hold
     UNKNOWN_SOURCE = "unknown_source"  # a neighbour's claim of a source that no declaration names
     NOT_ITS_TO_SEND = "not_its_to_send"  # a neighbour's claim that cannot have come that way

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from sync_engine.ingest.values import normal_key
 from sync_engine.model import names
 from sync_engine.model.golden import CONFIRMED
 from sync_engine.resolve.content import compile_rules, resolve
@@ -167,6 +168,7 @@ class Reads:
         if entity not in self._rules:
             allowed = sorted(self._rules)
             return web.json_response({"error": "unknown entity", "allowed": allowed}, status=404)
+        key = normal_key(self._worker.declarations.entities[entity].key_type, key)
         lane = next(lane for lane in self._worker.lanes if lane.name == f"{self._worker.node}.resolve.{entity}")
         partitions = self._worker.declarations.topics["claim"].partitions
         partition = names.partition_of(key.encode(), partitions)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync_engine.ingest.identifiers import is_resident_id, is_uscc, resident_check
+from sync_engine.ingest.values import Refused, normal_key, read_key
 from tests.oracle import normal
 
 USCC_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
@@ -44,6 +45,30 @@ def test_usccs(code: str, valid: bool) -> None:
     assert is_uscc(code) is valid
 
 
+@pytest.mark.parametrize(
+    ("key_type", "written", "key"),
+    [
+        ("resident_id", " 11010519491231002x", "11010519491231002X"),
+        ("resident_id", "\u3000１１０１０５１９４９１２３１００２ｘ", "11010519491231002X"),
+        ("resident_id", "110105491231002", "11010519491231002X"),
+        ("resident_id", "１１０１０５４９１２３１００２", "11010519491231002X"),
+        ("resident_id", "110105491231996", None),  # born in 18.. or 19..: it does not tell
+        ("resident_id", "110105490230002", None),
+        ("resident_id", "11010549123100", None),
+        ("resident_id", None, None),
+        ("uscc", "９１３５０１００m000100y43 ", "91350100M000100Y43"),
+        ("string", " Ａ1 ", "Ａ1"),
+        ("string", "110105491231002", "110105491231002"),
+    ],
+)
+def test_a_key_as_it_is_written_and_as_it_is_read(key_type: str, written: str | None, key: str | None) -> None:
+    for read, refused in ((read_key, Refused), (normal.normal_key, normal.Refused)):
+        try:
+            assert read(key_type, written) == key
+        except refused:
+            assert key is None
+
+
 @pytest.mark.parametrize("day", ["19900230", "19901301", "19900100", "20230229", "17991231"])
 def test_a_day_of_birth_that_nobody_has(day: str) -> None:
     first = f"341502{day}001"
@@ -73,6 +98,13 @@ usccs = st.text(USCC_ALPHABET, min_size=17, max_size=17).map(uscc_of)
 def test_a_made_resident_id_is_valid_here_and_by_the_oracle(number: str) -> None:
     assert is_resident_id(number)
     assert normal.is_resident_id(number)
+
+
+@quick
+@given(st.dates(date(1900, 1, 1), date(1999, 12, 31)), st.integers(0, 995))
+def test_both_numbers_of_a_person_are_one_key(born: date, sequence: int) -> None:
+    first = f"341502{born:%Y%m%d}{sequence:03d}"
+    assert normal_key("resident_id", first[:6] + first[8:]) == first + resident_check(first)
 
 
 @quick

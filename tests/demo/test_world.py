@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 import sync_engine.runtime.demo
+from sync_engine import declared
 from sync_engine.ingest.identifiers import is_resident_id, is_uscc
 from sync_engine.runtime.demo.people import people, person
 from sync_engine.runtime.demo.rows import SLICE
 from sync_engine.runtime.demo.world import counties, world
+from tests.oracle.rows import left_out_of
 
 PEOPLE = 20_000
 TABLES = Path(sync_engine.runtime.demo.__file__).parent / "tables"
@@ -80,6 +82,17 @@ def test_identifiers_are_valid_and_no_two_share_one(tables: dict[str, Table]) ->
     organisations = [row["shxydm"] for row in tables["gs.nsr"]]
     assert len(set(organisations)) == len(organisations) == PEOPLE // 20 + 2 * (PEOPLE // 200) and all(map(is_uscc, organisations))
     assert all(len(row["zddm"]) == 19 for row in tables["gt.zd"])
+
+
+def test_no_row_breaks_what_the_catalogue_demands() -> None:
+    declarations = declared.read()
+    sources = {(source.id.rpartition("/")[0], source.table): source for source in declarations.sources.values()}
+    blank = {source.id: dict.fromkeys(source.columns) for source in sources.values()}
+    rows: dict[str, Table] = {source.id: [] for source in sources.values()}
+    for made in world(3_000):
+        source = sources[made.database, made.table]
+        rows[source.id] += [blank[source.id] | dict(zip(made.columns, row, strict=True)) for row in made.rows]
+    assert left_out_of(declared.shipped(), rows) == []
 
 
 def test_identification_numbers_of_a_day_of_birth_do_not_run_into_each_other() -> None:

@@ -74,16 +74,19 @@ def test_rows_that_cannot_be_read_are_put_aside_and_mark_their_record(network: N
     network.execute(POLICE, "UPDATE hj.t_czrk SET mz = %s, hjdz = %s WHERE rybh = 101", [bad.word(), bad.word()])
     network.execute(POLICE, "UPDATE hj.t_czrk SET hjqh = '3415', xm = %s WHERE rybh = 102", [bad.word()])
     network.execute(POLICE, "UPDATE hj.t_czrk SET gmsfhm = %s WHERE rybh = 103", [bad.word(18)])
+    network.execute(POLICE, "UPDATE hj.t_czrk SET lxdh = %s WHERE rybh = 106", [bad.word()])
     network.execute(POLICE, "UPDATE hj.t_czrk SET hjdz = '长安路7号' WHERE rybh = 104")
     assert_all_hold_what_is_owed(network)
-    expected = ["invalid_identifier", "unknown_code", "invalid_value", "unknown_code", "invalid_value", "invalid_identifier"]
+    expected = ["invalid_identifier", "unknown_code", "invalid_value", "unknown_code", "invalid_value", "invalid_identifier", "broken_rule"]
     assert bad.reasons() == expected
     assert network.metric(COUNTY, "syncengine_dlq_messages_total", stage="ingest", reason="unknown_code") == 2
 
 
 def test_rows_that_are_put_right_are_verified_again(network: Network, bad: BadInput) -> None:
     back = more_people(1, 103)[0].id_number
-    network.execute(POLICE, "UPDATE hj.t_czrk SET mz = '满族', hjdz = '长安路8号', hjqh = '341502', xm = '周正' WHERE rybh IN (4502, 4503)")
+    right = "UPDATE hj.t_czrk SET mz = '满族', hjdz = '长安路8号', hjqh = '341502', xm = '周正', lxdh = NULL WHERE rybh IN (4502, 4503)"
+    network.execute(POLICE, right)
+    network.execute(POLICE, "UPDATE hj.t_czrk SET lxdh = '13900000106' WHERE rybh = 106")
     for person in more_people(2, 101):
         right = "UPDATE hj.t_czrk SET mz = '汉族', hjqh = '341502', hjdz = '长安路9号', xm = %s WHERE rybh = %s"
         network.execute(POLICE, right, [person.name, person.number])

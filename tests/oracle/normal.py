@@ -22,6 +22,10 @@ class Refused(Exception):
 
 def normal_key(key_type: str, raw: object) -> str:
     key = "" if raw is None else str(raw).strip().upper()
+    if key_type != "string":
+        key = unicodedata.normalize("NFKC", key)
+    if key_type == "resident_id" and re.fullmatch("[0-9]{15}", key) and int(key[12:]) < 996:
+        key = with_check(key[:6] + "19" + key[6:])
     if not key:
         raise Refused("missing_key")
     if key_type == "resident_id" and not is_resident_id(key):
@@ -44,6 +48,10 @@ def is_resident_id(key: str) -> bool:
         return False
     total = sum(weight * int(digit) for weight, digit in zip(RESIDENT_ID_WEIGHTS, key[:17], strict=True))
     return RESIDENT_ID_CHECKS[total % 11] == key[17]
+
+
+def with_check(first: str) -> str:
+    return next(first + check for check in RESIDENT_ID_CHECKS if is_resident_id(first + check) or not is_day(first[6:14]))
 
 
 def is_day(digits: str) -> bool:
@@ -158,3 +166,25 @@ NORMAL = {
     "boolean": normal_boolean,
     "decimal": normal_decimal,
 }
+
+
+def breaks_a_rule(entity: dict[str, Any], cells: dict[str, Cell]) -> bool:
+    """Whether what a row says breaks a validation rule of the entity."""
+    said = {item: cell["value"] for item, cell in cells.items() if isinstance(cell, dict)}
+    return any(
+        item in said and not keeps(rule, entity["items"][item]["type"], said[item], said.get(rule.get("not_before")))
+        for rule in entity.get("validation", [])
+        for item in rule["items"]
+    )
+
+
+def keeps(rule: dict[str, Any], item_type: str, value: Any, other: Any) -> bool:
+    """`other` = what the row says of the item that `not_before` names, None if nothing."""
+    if "matches" in rule:
+        return re.compile(f"^(?:{rule['matches']})\\Z").match(value) is not None
+    if "not_before" in rule:
+        return other is None or date.fromisoformat(other) <= date.fromisoformat(value)
+    number = {"integer": int, "decimal": Decimal, "date": date.fromisoformat}[item_type]
+    return ("at_least" not in rule or number(rule["at_least"]) <= number(value)) and (
+        "at_most" not in rule or number(value) <= number(rule["at_most"])
+    )

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from tests.oracle.claims import Claim, Content, content_of, entity_for
-from tests.oracle.normal import Refused, normal_cell, normal_key
+from tests.oracle.normal import Refused, breaks_a_rule, normal_cell, normal_key
 
 Row = dict[str, Any]
 Records = dict[str, dict[str, dict[str, Content]]]
@@ -125,6 +125,8 @@ def held_of(network: Network, node: str, source: str, identity: str, mapping: st
         else normal_cell(entity["items"][item], mapped.get("codes"), network.codes, row[mapped["column"]])
         for item, mapped in declared["items"].items()
     }
+    if breaks_a_rule(entity, cells):
+        raise Refused("broken_rule")
     claim = {
         "source": source,
         "row": identity,

@@ -64,7 +64,7 @@ def test_keys_are_trimmed_upper_case_and_valid(key_type: str, raw: str, key: str
     ("key_type", "raw"),
     [
         ("resident_id", "110105194912310021"),
-        ("resident_id", "110105491231002"),
+        ("resident_id", "110105491231997"),
         ("uscc", "91110000802100433C"),
         ("uscc", "9111000080210043"),
         ("uscc", "91110000802100433I"),

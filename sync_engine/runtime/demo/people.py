@@ -51,7 +51,7 @@ def person(number: int, seed: int = 1, region: str = REGION) -> Person:
     # Each round through the days takes the next sequence digits; none takes those of the first people.
     round_, turn = divmod(number - 1, _DAYS)
     born = _OLDEST + timedelta(days=(turn * _STEP + seed * 101 + round_) % _DAYS)
-    return _drawn(number, region, born, FIRST + 1 + round_, chance, insurable_from=born + timedelta(days=16 * 366))
+    return _drawn(number, region, born, FIRST + 1 + round_, chance)
 
 
 @lru_cache(maxsize=4)
@@ -63,7 +63,7 @@ def _first_people(seed: int) -> list[Person]:
     ]
 
 
-def _drawn(number: int, region: str, born: date, sequence: int, chance: random.Random, insurable_from: date = date.min) -> Person:
+def _drawn(number: int, region: str, born: date, sequence: int, chance: random.Random) -> Person:
     """`sequence`: of 1 to 499, tells people of one day of birth apart."""
     sex = chance.choice("12")
     # The parity of the sequence digits tells the sex.
@@ -78,5 +78,5 @@ def _drawn(number: int, region: str, born: date, sequence: int, chance: random.R
         min(born + timedelta(days=chance.randrange(365, 7000)), TODAY),
         f"1{chance.choice('356789')}{chance.randrange(10**9):09d}",
         chance.choice(_EMPLOYERS),
-        max(date(2000, 1, 1) + timedelta(days=chance.randrange(9_000)), insurable_from),
+        max(date(2000, 1, 1) + timedelta(days=chance.randrange(9_000)), born + timedelta(days=16 * 366)),
     )
