@@ -92,7 +92,10 @@ class ResolveStage:
 
     def _claim(self, record: Record, claim: Claim, view: View, now_ms: int) -> Sequence[Output]:
         assert record.key is not None
-        key = record.key.decode()
+        try:
+            key = record.key.decode()
+        except UnicodeDecodeError:
+            return [DeadLetter(Reason.UNDECODABLE, "the key is no text")]
         state: State | None = view.get(record.key)
         before = state.record if state else None
         change = decide(self._rules, self._generation, key, before, claim, self._sweeps.get(record.partition, {}))
