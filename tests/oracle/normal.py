@@ -127,10 +127,12 @@ def normal_region(raw: object) -> str:
 
 
 def normal_integer(raw: object) -> int:
-    try:
-        return int(text_of(raw))
-    except ValueError:
-        raise Refused("invalid_value") from None
+    text = text_of(raw)
+    if not (text.lstrip("+-").isascii() and text.lstrip("+-").isdigit() and len(text.lstrip("+-")) >= len(text) - 1):
+        raise Refused("invalid_value")
+    if int(text).bit_length() > 63 and int(text) != -(2**63):
+        raise Refused("invalid_value")
+    return int(text)
 
 
 def normal_boolean(raw: object) -> bool:

@@ -19,6 +19,7 @@ from tests.oracle.normal import Refused, normal_cell, normal_key
         ("date", "20200229", "2020-02-29"),
         ("region", "341502", "341502"),
         ("integer", " 7", 7),
+        ("integer", "-07", -7),
         ("boolean", True, True),
         ("boolean", 0, False),
         ("boolean", "true", True),
@@ -34,7 +35,18 @@ def test_a_value_of_every_type(item_type: str, raw: object, value: object) -> No
 
 @pytest.mark.parametrize(
     ("item_type", "raw"),
-    [("date", "2019-02-29"), ("region", "3415021"), ("integer", "x"), ("boolean", "yes"), ("decimal", "NaN"), ("decimal", "1,5")],
+    [
+        ("date", "2019-02-29"),
+        ("region", "3415021"),
+        ("integer", "x"),
+        ("integer", "1_000"),
+        ("integer", "１"),
+        ("integer", "+-1"),
+        ("integer", "1.0"),
+        ("boolean", "yes"),
+        ("decimal", "NaN"),
+        ("decimal", "1,5"),
+    ],
 )
 def test_what_is_not_of_its_type_is_refused(item_type: str, raw: object) -> None:
     with pytest.raises(Refused):
