@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from sync_engine.cli.command import Group, fail
-from sync_engine.cli.exits import NOT_FOUND, UNREACHABLE
+from sync_engine.cli.command import Group, fail, option
+from sync_engine.cli.exits import NOT_FOUND, UNREACHABLE, USAGE
 from sync_engine.cli.language import said
 from sync_engine.cli.names import declared_names, node_option
 from sync_engine.cli.output import output_option, print_table, show
@@ -54,12 +54,23 @@ def _show(found: dict[str, Any]) -> None:
 @record.command()
 @_entity
 @click.argument("key")
+@option("--item", help="Of this item only.")
 @_options
 @click.pass_context
-def explain(context: click.Context, entity: str, key: str, node: str | None, output: str) -> None:
+def explain(context: click.Context, entity: str, key: str, item: str | None, node: str | None, output: str) -> None:
     """Why the record says so: per item the winner, the losers, the rule."""
     found = _ask(context, f"/records/{entity}/{key}/explanation", node)
+    if item is not None:
+        found["items"] = _only(item, found["items"])
     show(output, found, lambda: _show_explanation(found))
+
+
+def _only(item: str, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if chosen := [each for each in items if each["item"] == item]:
+        return chosen
+    allowed = ", ".join(each["item"] for each in items)
+    why = Message("{why}; allowed: {allowed}", why=Message('"{item}" is no item of it', item=item), allowed=allowed)
+    raise fail("the record could not be explained", why, "leave --item out to see them all", USAGE)
 
 
 def _show_explanation(found: dict[str, Any]) -> None:

@@ -50,6 +50,12 @@ def test_a_record_is_shown_and_explained(network: Network) -> None:
     assert explained.returncode == 0
     assert f"{POLICE}/resident" in explained.stdout
     assert "NP-A1" in explained.stdout
+    fifteen = key[:6] + key[8:17]
+    one = sync_engine(network, "record", "explain", "natural_person", fifteen, "--item", "mobile", "-o", "json")
+    assert [each["rule"] for each in json.loads(one.stdout)["items"]] == ["NP-A3"]
+    other = sync_engine(network, "record", "explain", "natural_person", key, "--item", "colour")
+    assert other.returncode == 2
+    assert "mobile" in other.stderr
 
 
 def test_a_record_that_is_not_there_is_3(network: Network) -> None:
