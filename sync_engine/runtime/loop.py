@@ -14,7 +14,7 @@ On abort the overlay is dropped and every partition goes back to its committed o
 of a commit leaves the process (MustRestart): only a restore from the log can tell what happened.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,6 +34,8 @@ Perform = Callable[[Sequence[Request]], Sequence[Answer]]
 
 OpenStore = Callable[[int], Store]
 NOTE_OFFSETS_MS = 10_000
+NOTE_FOLDED_RECORDS = 200_000
+"""Of a restore: a worker that dies in it goes on from there."""
 FOLLOW_HOLDS_MS = 1_000
 logger = structlog.get_logger()
 
@@ -136,6 +138,10 @@ class Overlay:
 
     def drop(self) -> None:
         """The batch is given up."""
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing is at hand any more, and what is committed is in the store."""
         self.write({})
         for states in (self._loaded, self._changed, self._recent, self._older):
             states.clear()
@@ -251,21 +257,27 @@ class BatchLoop:
             store.wipe()
             local = {}
         overlay = Overlay(store, state_type)
-        read = 0
-        for (topic, _), end in ends.items():
-            for records in self._log.read((topic, partition), local.get(topic, 0), end):
-                read += len(records)
-                self._fold(topic, records, overlay)
-            overlay.write({topic: end})
+        read = noted = 0
+        folded: dict[str, int] = {}
+        for topic, records in _in_step({topic: self._log.read((topic, of), local.get(topic, 0), end) for (topic, of), end in ends.items()}):
+            self._fold(topic, records, overlay)
+            folded[topic] = records[-1].offset + 1
+            read += len(records)
+            if read - noted >= NOTE_FOLDED_RECORDS:
+                overlay.write(folded)
+                noted = read
+        overlay.write({topic: end for (topic, _), end in ends.items()})
+        overlay.forget()
         self._overlays[partition] = overlay
         self._watch.restored(self.stage.name, read)
 
     def _fold(self, topic: str, records: Sequence[Record], overlay: Overlay) -> None:
+        stage = self.stage
+        overlay.load(stage.state_key(topic, record.key) for record in records if record.key is not None)
         for record in records:
             if record.key is not None:
-                self.stage.restore(topic, record.key, record.value, record.headers, overlay)
-        overlay.apply()
-        overlay.write({topic: records[-1].offset + 1})
+                stage.restore(topic, record.key, record.value, record.headers, overlay)
+        overlay.apply(self._remembered)
 
     # --- the batch ---
 
@@ -447,6 +459,16 @@ class BatchLoop:
         }
         place = f"{record.topic}/{record.partition}/{record.offset}".encode()
         return Emit(self._dead_topic, place, self._codec.encode("sync.wire.Dead", datum))
+
+
+def _in_step(readers: Mapping[str, Iterator[list[Record]]]) -> Iterator[tuple[str, list[Record]]]:
+    """What the readers of several topics give, the older first: so what one batch wrote to them comes together, as far as it goes."""
+    heads = {topic: records for topic, reader in readers.items() if (records := next(reader, None))}
+    while heads:
+        topic = min(heads, key=lambda one: heads[one][0].timestamp_ms)
+        yield topic, heads.pop(topic)
+        if records := next(readers[topic], None):
+            heads[topic] = records
 
 
 class _NoState:

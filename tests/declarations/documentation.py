@@ -75,8 +75,66 @@ def _time(ms: int | None) -> str:
     return "" if ms is None else words[ms]
 
 
-def bench_table() -> str:
+def _results() -> dict[str, Any]:
     told: dict[str, Any] = json.loads((DOCS / "results" / "bench.json").read_text(encoding="utf-8"))
+    return told
+
+
+def bench_page() -> str:
+    return f"{bench_table()}\n{lanes_table()}"
+
+
+def lanes_table() -> str:
+    lines = [
+        "### Each stage alone",
+        "",
+        "| stage | engine, changes/s | plain loop | ratio | each round | CPU µs a change | plain loop | aim | reached |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, lane in _results()["lanes"].items():
+        ours, theirs = lane["sides"]["engine"], lane["sides"]["plain"]
+        rates = f"{ours['changes_per_second']:,.0f} | {theirs['changes_per_second']:,.0f} | {lane['ratio']:.2f}"
+        rounds = ", ".join(f"{each:.2f}" for each in lane["ratios_per_round"])
+        costs = f"{ours['cpu_us_per_change']:.1f} | {theirs['cpu_us_per_change']:.1f}"
+        lines.append(f"| `{name}` | {rates} | {rounds} | {costs} | {lane['aim']:g} | {'yes' if lane['reached'] else 'no'} |")
+    return "\n".join(lines) + "\n"
+
+
+def sizing_table() -> str:
+    told = _results()
+    scale, lanes = told["scale"], told["lanes"]
+    keys, changes = scale["keys"], told["settings"]["amount"]
+    memory, disk = scale["memory"], scale["disk"]
+    readies = [("without local state", scale["without_state"]), ("with it, after a stop", scale["with_state"])]
+    readies.append(("with it, after a kill", scale["after_a_kill"]))
+    costs = [(f"`{name}`", lane["sides"]["engine"]["cpu_us_per_change"], lane["bytes_per_change"]) for name, lane in lanes.items()]
+    costs.insert(1, ("`resolve`", told["resolve"]["sides"]["engine"]["cpu_us_per_change"], changes["bytes_per_change"]))
+    lines = [
+        f"One node, {keys:,} keys of {scale['slots']} rows, worker on one core, broker on the other:",
+        "",
+        "| what | measured |",
+        "|---|---|",
+        f"| local state | {disk['state_bytes'] / keys:,.0f} bytes a key |",
+        f"| `state` and `golden` at the broker, lz4, one copy | {disk['broker_bytes'] / keys:,.0f} bytes a key |",
+        f"| resident memory at most; `worker.memory_mib` | {memory['resident_max_mib']:,.0f} MiB; {memory['setting_mib']:,}: {memory['ratio']:.2f} |",
+        *(
+            f"| ready {name} | {one['seconds']:.1f} s, {one['restore_seconds']:.1f} s of it restoring {one['records']:,} records"
+            + (f": {one['keys_per_second']:,} keys/s, {one['records_per_second']:,} records/s |" if one["keys_per_second"] else " |")
+            for name, one in readies
+        ),
+        f"| resolve at this size | {scale['change_at_scale']['cpu_us_per_change']:.1f} µs of CPU a change |",
+        *(f"| resolve, processes: {one['processes']} | {one['cpu_us_per_change']:.1f} µs of CPU a change |" for one in scale["processes"]),
+        f"| partitions that keep their owner | {'not restored' if scale['kept_partitions_are_not_restored'] else 'RESTORED'} |",
+        "",
+        "| stage | µs of CPU a change | bytes read a change |",
+        "|---|---|---|",
+        *(f"| {name} | {cpu:.1f} | {size:,.0f} |" for name, cpu, size in costs),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def bench_table() -> str:
+    told = _results()
     resolve, asked = told["resolve"], told["settings"]
     amount, faust = asked["amount"], asked["amount_faust"]
     sides, ratios = [], []
@@ -115,7 +173,8 @@ def bench_table() -> str:
 GENERATED: Mapping[str, Callable[[], str]] = {
     "settings.md": settings_table,
     "topics.md": topics_table,
-    "performance.md": bench_table,
+    "performance.md": bench_page,
+    "sizing.md": sizing_table,
 }
 
 
