@@ -90,7 +90,8 @@ def table_of(target: TableTarget) -> sa.TableClause:
 def upsert_all(target: TableTarget) -> sa.Insert:
     """`upsert` of many rows for PostgreSQL, the parameter `rows` as JSON: nothing is prepared, so row by row it would plan each anew."""
     table = table_of(target)
-    none = sa.literal_column(f"NULL::{postgresql.dialect().identifier_preparer.format_table(table)}")
+    preparer: Any = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]
+    none: sa.ColumnClause[Any] = sa.literal_column(f"NULL::{preparer.format_table(table)}")
     given = sa.func.json_populate_recordset(none, sa.cast(sa.bindparam("rows", type_=sa.Text()), postgresql.JSON))
     rows = given.table_valued(*table.c.keys())
     return _guarded(target, postgresql.insert(table).from_select(table.c.keys(), sa.select(*rows.c)))

@@ -182,14 +182,16 @@ def test_what_is_too_much_for_one_turn_is_in_the_log_and_tried_in_the_next() -> 
     for number in range(TRIES_PER_SLICE[WEBHOOK] + 50):
         put(lane, {"key": f"K{number:03}", "version": 1})
 
-    tries, waiting = [], []
+    tries, waiting, goes_on = [], [], []
     for turn in range(2):
         receiver.begin({})
         lane.turn(BEGAN_MS + turn)
         tries.append(len(receiver.tries))
         waiting.append(len(parked(lane, {})))
+        goes_on.append(lane.stage.has_more(0))
 
     assert (tries, waiting) == ([TRIES_PER_SLICE[WEBHOOK], 50], [50, 0])
+    assert goes_on == [True, False]
 
 
 def test_a_record_that_is_refused_for_months_is_still_tried_every_hour() -> None:

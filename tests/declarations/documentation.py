@@ -116,7 +116,7 @@ def sizing_table() -> str:
         "|---|---|",
         f"| local state | {disk['state_bytes'] / keys:,.0f} bytes a key |",
         f"| `state` and `golden` at the broker, lz4, one copy | {disk['broker_bytes'] / keys:,.0f} bytes a key |",
-        f"| resident memory at most; `worker.memory_mib` | {memory['resident_max_mib']:,.0f} MiB; {memory['setting_mib']:,}: {memory['ratio']:.2f} |",
+        f"| resident memory at most | {memory['resident_max_mib']:,.0f} MiB: {memory['ratio']:.2f} of `worker.memory_mib` |",
         *(
             f"| ready {name} | {one['seconds']:.1f} s, {one['restore_seconds']:.1f} s of it restoring {one['records']:,} records"
             + (f": {one['keys_per_second']:,} keys/s, {one['records_per_second']:,} records/s |" if one["keys_per_second"] else " |")
@@ -131,6 +131,46 @@ def sizing_table() -> str:
         *(f"| {name} | {cpu:.1f} | {size:,.0f} |" for name, cpu, size in costs),
     ]
     return "\n".join(lines) + "\n"
+
+
+SIZES = (1_000_000, 10_000_000, 100_000_000)
+COPIES, LOAD_CORES, CHANGED_A_DAY, PEAK = 3, 8, 0.02, 10
+
+
+def sizes_table() -> str:
+    """The formulas of the page, worked out."""
+    told = _results()
+    scale, lanes = told["scale"], told["lanes"]
+    cpu = {name: lane["sides"]["engine"]["cpu_us_per_change"] for name, lane in lanes.items()}
+    state, broker = (scale["disk"][name] / scale["keys"] for name in ("state_bytes", "broker_bytes"))
+    resolve, rows = scale["change_at_scale"]["cpu_us_per_change"], scale["slots"]
+    each = cpu["ingest"] + resolve + cpu["link"]
+    lines = ["| | 1 M records | 10 M | 100 M |", "|---|---|---|---|"]
+
+    def row(name: str, form: Callable[[float], str]) -> None:
+        lines.append(f"| {name} | {' | '.join(form(records) for records in SIZES)} |")
+
+    def bytes_of_a_day(records: float) -> float:
+        read = lanes["ingest"]["bytes_per_change"] + lanes["link"]["bytes_per_change"] + lanes["webhook"]["bytes_per_change"]
+        return records * CHANGED_A_DAY * read
+
+    row("local state of all workers, GB", lambda records: f"{records * state / 1e9:,.1f}")
+    row(f"`state` and `golden` at the brokers, {COPIES} copies, GB", lambda records: f"{records * broker * COPIES / 1e9:,.0f}")
+    row("the first load, hours of CPU", lambda records: f"{records * rows * each / 3.6e9:,.1f}")
+    row(f"the first load on {LOAD_CORES} cores, hours", lambda records: f"{records * rows * each / 3.6e9 / LOAD_CORES:,.1f}")
+    row(f"changes a second at the peak ({CHANGED_A_DAY:.0%} a day, peak {PEAK} times the mean)", lambda records: f"{_peak(records):,.0f}")
+    row("cores busy at that peak, one webhook", lambda records: f"{_peak(records) * (each + cpu['webhook']) / 1e6:,.2f}")
+    row("network into the workers a day, GB", lambda records: f"{bytes_of_a_day(records) / 1e9:,.1f}")
+    row(f"restore from nothing, {LOAD_CORES} workers on a core each, minutes", lambda records: f"{_restore_minutes(records, scale):,.1f}")
+    return "\n".join(lines) + "\n"
+
+
+def _peak(records: float) -> float:
+    return records * CHANGED_A_DAY / 86_400 * PEAK
+
+
+def _restore_minutes(records: float, scale: Mapping[str, Any]) -> float:
+    return float(records / scale["without_state"]["keys_per_second"] / LOAD_CORES / 60)
 
 
 def bench_table() -> str:
@@ -174,7 +214,7 @@ GENERATED: Mapping[str, Callable[[], str]] = {
     "settings.md": settings_table,
     "topics.md": topics_table,
     "performance.md": bench_page,
-    "sizing.md": sizing_table,
+    "sizing.md": lambda: f"{sizing_table()}\n{sizes_table()}",
 }
 
 

@@ -4,6 +4,7 @@ from statistics import median
 
 import msgspec
 
+from tests.bench.lanes.job import LANES
 from tests.bench.lanes.judge import Left
 from tests.bench.report import RESULTS, Round, save, spread
 
@@ -53,7 +54,8 @@ def _side(rounds: list[Round], left: Left) -> Side:
 def save_lanes(found: dict[str, Lane]) -> None:
     """Of the lanes that ran; the others keep what they have."""
     before = msgspec.json.decode(RESULTS.read_bytes()).get("lanes", {}) if RESULTS.exists() else {}
-    save({"lanes": {**before, **msgspec.to_builtins(found)}})
+    known = {**before, **msgspec.to_builtins(found)}
+    save({"lanes": {lane: known[lane] for lane in LANES if lane in known}})
 
 
 def show(found: dict[str, Lane]) -> None:

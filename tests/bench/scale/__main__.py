@@ -36,7 +36,7 @@ CORES = sorted(os.sched_getaffinity(0))
 WORKER_CORE, BROKER_CORE = CORES[-1], CORES[0]
 PARTITIONS = 4
 PROCESSES = (1, 2, 4)
-KEYS_OF_COSTS = 20_000
+KEYS_OF_COSTS = 80_000
 SILENT_SECONDS = 900.0
 SAMPLE = 5_000
 
@@ -236,7 +236,7 @@ def _size(folder: Path) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.scale", description=__doc__)
     parser.add_argument("--keys", type=int, default=1_000_000)
-    parser.add_argument("--changes", type=int, default=40_000)
+    parser.add_argument("--changes", type=int, default=60_000)
     parser.add_argument("--memory-mib", type=int, default=1_024, help="the setting worker.memory_mib")
     parser.add_argument("--home", type=Path, help="where state and broker lie; by default a folder that is removed afterwards")
     parser.add_argument("--trial", action="store_true", help="writes no results")

@@ -65,9 +65,8 @@ def show(found: Scale) -> None:
     for name in ("without_state", "with_state", "after_a_kill"):
         one: Ready = getattr(found, name)
         rate = f"{one.keys_per_second:,} keys/s, {one.records_per_second:,} records/s" if one.keys_per_second else ""
-        print(
-            f"{name:<14} {one.seconds:>7.2f} s, restore {one.restore_seconds:.2f} s, {one.records:,} records, {one.cpu_seconds} s of CPU  {rate}"
-        )
+        restored = f"restore {one.restore_seconds:.2f} s, {one.records:,} records, {one.cpu_seconds} s of CPU"
+        print(f"{name:<14} {one.seconds:>7.2f} s, {restored}  {rate}")
     for costs in (found.change_at_scale, *found.processes):
         print(f"{costs.processes} processes: {costs.cpu_us_per_change:.1f} µs of CPU a change, {costs.changes_per_second:,.0f} changes/s")
     print(f"partitions that keep their owner are not restored: {'yes' if found.kept_partitions_are_not_restored else 'NO'}")
