@@ -26,7 +26,7 @@ from sync_engine.model.outcome import DeadLetter, Emit, Reason
 from sync_engine.model.record import Record
 from sync_engine.model.stage import Answer, Codec, Request, Stage
 from sync_engine.runtime.holds import Holds
-from sync_engine.runtime.log import BatchAborted, Log, TopicPartition, WorldFailure
+from sync_engine.runtime.log import BatchAborted, Log, MustRestart, TopicPartition, WorldFailure
 from sync_engine.runtime.store import Store
 
 Perform = Callable[[Sequence[Request]], Sequence[Answer]]
@@ -197,6 +197,8 @@ class BatchLoop:
         self._log.subscribe(self.stage.inputs, self._assigned, self._revoked)
 
     def close(self) -> None:
+        if self._next:
+            self._note_all()
         self._log.close()
         for store in self._stores.values():
             store.close()
@@ -368,6 +370,7 @@ class BatchLoop:
     def _commit(self, records: Sequence[Record], emits: Sequence[Emit], letters: Sequence[DeadLetter]) -> None:
         for record in records:
             self._next[record.topic, record.partition] = record.offset + 1
+        ends = self._ends() if self._clock.now_ms() - self._noted_ms > NOTE_OFFSETS_MS else {}
         # Every transaction sends the current offsets, also one without records: the group's fencing of zombies rests on them (KIP-447).
         self._log.commit(emits, dict(self._next))
         self._committed.update(self._next)
@@ -377,22 +380,36 @@ class BatchLoop:
         for overlay in self._overlays.values():
             overlay.apply(self._remembered // len(self._overlays))
         self._watch.committed(self.stage.name, len(records), len(emits), letters)
-        self._note_offsets(self._last_commit_ms)
+        self._note(ends)
 
-    def _note_offsets(self, now_ms: int) -> None:
-        # What was written since the noted offset is folded in once more at a restore, which changes nothing: so the ends of the changelogs
-        # are asked for now and then only. We are the one writer of these partitions, and all that we wrote is committed by now. The batch
-        # is committed, so bad weather here must not look like an abort.
-        if not self._overlays or now_ms - self._noted_ms <= NOTE_OFFSETS_MS:
-            return
+    def _note(self, ends: Mapping[TopicPartition, int]) -> None:
+        if ends:
+            self._noted_ms = self._last_commit_ms
+            for partition, overlay in self._overlays.items():
+                overlay.write({topic: end for (topic, of), end in ends.items() if of == partition})
+
+    def _note_all(self) -> None:
+        """Before the end: a worker that comes again with this store then reads nothing of its changelogs."""
         try:
-            noted = self._log.end_offsets([(topic, partition) for topic in self.stage.changelogs for partition in self._overlays])
+            if ends := self._ends():
+                self._log.commit([], dict(self._next))
+                self._note(ends)
+        except (WorldFailure, MustRestart) as failure:
+            logger.info("offsets not noted", stage=self.stage.name, why=str(failure))
+
+    def _ends(self) -> Mapping[TopicPartition, int]:
+        """Where the changelogs end before a commit; the commit's success says that nobody but us had written to them.
+
+        Asked for afterwards they might hold a successor's records: of a worker that was frozen just then. What was written since is folded
+        in once more at a restore, which changes nothing.
+        """
+        if not self._overlays:
+            return {}
+        try:
+            return self._log.end_offsets([(topic, partition) for topic in self.stage.changelogs for partition in self._overlays])
         except WorldFailure as failure:
             logger.info("offsets not noted", stage=self.stage.name, why=str(failure))
-            return
-        self._noted_ms = now_ms
-        for partition, overlay in self._overlays.items():
-            overlay.write({topic: end for (topic, of), end in noted.items() if of == partition})
+            return {}
 
     def _commit_position(self) -> None:
         """Commit the position at the end of the log, past the last transaction's marker: lag is counted from committed offsets."""
