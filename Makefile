@@ -31,8 +31,10 @@ check: $(READY) ## Types, lint, layers, declarations
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/sync-engine check
 
-bench: $(READY) ## Resolve against Kafka Streams, Quix, Faust and a plain loop, side by side (needs a JDK and Maven; half an hour)
+bench: $(READY) ## Resolve against Kafka Streams, Quix, Faust and a plain loop; each stage alone; a million keys (needs a JDK and Maven; 40 minutes)
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.lanes
+	$(BIN)/python -m tests.bench.scale
 
 drill: $(READY) ## Reliability tests in their full sizes, hours (DRILLS="R22 storm" for some); writes docs/results/drill.json
 	$(BIN)/python -m tests.drill $(DRILLS)

@@ -68,6 +68,7 @@ class WorkerSettings:
     listen_host: str
     listen_port: int
     batch_records: int
+    memory_mib: int
     quiet_wait_ms: int
     tick_seconds: float
 
@@ -194,6 +195,7 @@ TABLE: tuple[Setting, ...] = (
     Setting("worker.listen_host", WORD, "127.0.0.1", "", "Where point reads and metrics are served."),
     Setting("worker.listen_port", Whole(0, 65_535), 0, "", "0: a free port."),
     Setting("worker.batch_records", Whole(1, 10_000), 2_000, "records", "A batch at most: one transaction."),
+    Setting("worker.memory_mib", Whole(256, 1_048_576), 1_024, "MiB", "Resident memory of a worker; a quarter of it is its stores'."),
     Setting("worker.quiet_wait_ms", Whole(0, 1_000), 40, "ms", "How long a small batch waits for company."),
     Setting("worker.tick_seconds", Number(0.05, 60), 1.0, "s", "Between two looks at cuts, lag and what is due."),
     Setting("push.networks", ListOf(WORD, least=0), (), "CIDR", "Networks that webhooks may go to; none: anywhere."),

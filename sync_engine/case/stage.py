@@ -210,6 +210,9 @@ class CaseStage:
     def conclude(self, request: Request, answer: Answer, view: View, now_ms: int) -> Sequence[Emit]:
         return ()
 
+    def state_key(self, topic: str, key: bytes) -> bytes:
+        return key
+
     def restore(self, topic: str, key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]], view: View) -> None:
         datum = None if value is None else self._codec.decode(value)[1]
         if datum is None or datum["state"] == CLOSED:

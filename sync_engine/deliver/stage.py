@@ -5,7 +5,7 @@ Every version is parked first and tried in the same batch: what is acknowledged 
 retried, folded to one per key. The surprise: that a record has left the area leaves a trace, without a body, so that it is said once.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from heapq import heapify, heappop, heappush
 from itertools import islice
@@ -16,13 +16,14 @@ import msgspec
 from sync_engine.deliver.payload import Labels, body_of, event_of, left_at, webhook_id
 from sync_engine.model import names
 from sync_engine.model.avro import golden_of_datum
-from sync_engine.model.declaration import Subscriber
+from sync_engine.model.declaration import TABLE, TOPIC, WEBHOOK, Subscriber
 from sync_engine.model.golden import LEFT
 from sync_engine.model.outcome import DeadLetter, Emit, Reason
 from sync_engine.model.record import Record
 from sync_engine.model.stage import Answer, Codec, Output, Request, Undecodable, View
 
-TRIES_PER_SLICE = 200
+TRIES_PER_SLICE: Mapping[str, int] = {WEBHOOK: 400, TOPIC: 1_000, TABLE: 1_000}
+"""By the subscriber's kind: a request each, or one transaction of all."""
 FIRST_TRY_SECONDS, RETRY_SECONDS = 0.5, 15.0
 """A first try may hold up the batch for so long only; a retry and a probe have the time that Standard Webhooks advises."""
 ENDPOINT_BACKOFF_SECONDS_MAX, WAIT_SECONDS_MAX, GONE_SECONDS = 60.0, 3_600.0, 3_600.0
@@ -60,6 +61,8 @@ class Waiting:
         self.fresh: dict[bytes, None] = {}
         """Decided in the batch in hand; empty behind `work`."""
         self.count = len(parked)
+        self.has_more = False
+        """Whether the last slice left some that are due, and the endpoint was well."""
 
 
 class DeliverStage:
@@ -75,6 +78,8 @@ class DeliverStage:
         self.changelogs = (self._parked_topic,)
         self.state_type: type | None = Parked
         self.subscriber = subscriber
+        self.tries = TRIES_PER_SLICE[subscriber.kind]
+        """How many requests a partition's slice has at most. A batch that has no more records is tried whole, and nothing of it parked."""
         self._codec = codec
         self._waiting: dict[int, Waiting] = {}
         self._failures = 0
@@ -152,10 +157,11 @@ class DeliverStage:
         for key in islice(waiting.fresh, len(tried), None):
             outputs.append(self._park(key, partition, view.get(key), max(now_ms, self._down_until_ms), why, view, now_ms))
         waiting.fresh.clear()
+        waiting.has_more = tries == self.tries and bool(waiting.by_due) and waiting.by_due[0][0] <= now_ms
         return outputs
 
     def has_more(self, partition: int) -> bool:
-        return False
+        return self._waiting[partition].has_more
 
     def _tries(self, now_ms: int) -> int:
         """How many requests a partition may send now. While the endpoint fails it is one a round over all partitions of ours."""
@@ -164,7 +170,7 @@ class DeliverStage:
         if self._failures:
             # All calls of a round carry the same time.
             return 0 if self._probed_ms == now_ms else 1
-        return TRIES_PER_SLICE
+        return self.tries
 
     def conclude(self, request: Request, answer: Answer, view: View, now_ms: int) -> Sequence[Emit]:
         parked: Parked = view.get(request.key)
@@ -252,6 +258,9 @@ class DeliverStage:
             "effective_ms": parked.effective_ms,
         }
         return Emit(self._receipt_topic, parked.webhook_id.encode(), self._codec.encode("sync.wire.Receipt", datum))
+
+    def state_key(self, topic: str, key: bytes) -> bytes:
+        return key
 
     def restore(self, topic: str, key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]], view: View) -> None:
         if value is None:

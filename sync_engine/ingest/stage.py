@@ -135,13 +135,13 @@ class IngestStage(Stateless):
         if parts is None:
             return [DeadLetter(Reason.UNDECODABLE, "the key is not entity key and slot")]
         try:
-            name, datum = self._codec.decode(record.value)
+            claim = self._codec.claim(record.value, "") if self._codec.name(record.value) == f"sync.{edge.entity}.Claim" else None
         except Undecodable as error:
             return [error.letter]
         source = parts[1]
         if not self._names_kind_of[edge.entity](parts[0]):
             return [DeadLetter(Reason.NO_AUTHORITY, f"the catalogue entry {edge.entity} names no authority for keys of this kind")]
-        if name != f"sync.{edge.entity}.Claim" or parts[1:] != [datum["source"], datum["row"], datum["mapping"]]:
+        if claim is None or tuple(parts[1:]) != claim.slot:
             return [DeadLetter(Reason.UNDECODABLE, "not a claim of this entity, or of another slot than its key says")]
         path = next((value.decode() for header, value in record.headers if header == "path"), "")
         refused = self._refuse(edge, source, path.split(","))

@@ -14,6 +14,8 @@ from sync_engine.model.core import CORE, Core
 from sync_engine.model.golden import CONFIRMED, LIFE_CYCLES, STATUSES, Golden
 
 Datum = dict[str, Any]
+Standing = tuple[int, bytes, str, str | None, dict[str, int]]
+"""Of a golden record: version, digest, life-cycle, jurisdiction, what it has left."""
 ReadClaim = Callable[[bytes, str], Claim]
 
 STAMP_NUMBERS = 6
@@ -250,6 +252,30 @@ def _read_stamps(p: bytes, i: int) -> tuple[dict[str, Any], int]:
 
 def _read_positions(p: bytes, i: int) -> tuple[dict[str, Any], int]:
     return _read_map(p, i, _read_numbers)
+
+
+def standing_reader(written: Datum, wanted: Datum, start: int = 0) -> Callable[[bytes], Standing | None]:
+    """A function from the bytes of a golden record to what a node's state keeps of it: a restore needs no more, and reads no items.
+
+    It gives None for a record that has left a jurisdiction, which is to be read whole, and trusts the rest of the bytes: they are our own.
+    Raises OtherLayout as `claim_reader`.
+    """
+    if tuple(_items_of(written, _GOLDEN).items()) != tuple(_items_of(wanted, _GOLDEN).items()):
+        raise OtherLayout(f"other items in {written['name']}")
+
+    def read(p: bytes) -> Standing | None:
+        # Two ends of a map: nothing is in `left`. Whatever stands in it ends with a version, whose last byte is none.
+        if not p.endswith(b"\0\0"):
+            return None
+        version, i = _read_number(p, start)
+        size, i = _read_number(p, i)
+        digest, i = p[i : i + size], i + size
+        life_cycle = LIFE_CYCLES[p[i] >> 1]
+        _, i = _read_text(p, i + 2) if _is_there(p[i + 1]) else (None, i + 2)
+        jurisdiction = _read_text(p, i + 1)[0] if _is_there(p[i]) else None
+        return version, digest, life_cycle, jurisdiction, {}
+
+    return read
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from sync_engine.model.avro_fast import Standing
 from sync_engine.model.claim import Claim
 from sync_engine.model.golden import Golden
 from sync_engine.model.outcome import DeadLetter, Emit, Reason
@@ -33,8 +34,14 @@ class Codec(Protocol):
 
     def encode(self, name: str, datum: Datum) -> bytes: ...
 
+    def name(self, framed: bytes) -> str:
+        """The full name of the record that these bytes are, by their schema id alone. Raises as `decode`."""
+
     def claim(self, framed: bytes, path: str) -> Claim | None:
         """The claim that these bytes are, None if they are another record. Raises as `decode`."""
+
+    def standing(self, framed: bytes) -> Standing:
+        """Of a golden record, what a node's state keeps of it. Raises as `decode`."""
 
     def encode_claim(self, entity: str, claim: Claim) -> bytes: ...
 
@@ -116,6 +123,9 @@ class Stage(Protocol):
     def conclude(self, request: Request, answer: Answer, view: View, now_ms: int) -> Sequence[Emit]:
         """What the answer to a request causes."""
 
+    def state_key(self, topic: str, key: bytes) -> bytes:
+        """The state key that `restore` reads for a record of this changelog, so that many are loaded in one trip."""
+
     def restore(self, topic: str, key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]], view: View) -> None:
         """Fold one changelog record into the state."""
 
@@ -143,6 +153,9 @@ class Stateless:
 
     def conclude(self, request: Request, answer: Answer, view: View, now_ms: int) -> Sequence[Emit]:
         return ()
+
+    def state_key(self, topic: str, key: bytes) -> bytes:
+        return key
 
     def restore(self, topic: str, key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]], view: View) -> None:
         return

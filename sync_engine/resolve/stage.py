@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from sync_engine.model import names
-from sync_engine.model.avro import golden_of_datum
 from sync_engine.model.claim import Claim, Position
 from sync_engine.model.finding import Finding
 from sync_engine.model.outcome import DeadLetter, Emit, Reason, Sent
@@ -202,6 +201,9 @@ class ResolveStage:
     def conclude(self, request: Request, answer: Answer, view: View, now_ms: int) -> Sequence[Emit]:
         return ()
 
+    def state_key(self, topic: str, key: bytes) -> bytes:
+        return key if key.startswith(SWEEP_PREFIX) else key.partition(b"\x1f")[0]
+
     def restore(self, topic: str, key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]], view: View) -> None:
         if topic == self._golden_topic:
             self._restore_golden(key, value, view)
@@ -213,12 +215,9 @@ class ResolveStage:
     def _restore_golden(self, key: bytes, value: bytes | None, view: View) -> None:
         if value is None:
             return
-        golden = golden_of_datum(self._rules.entity, key.decode(), self._codec.decode(value)[1])
         state = view.get(key)
         slots = state.record.slots if state and state.record else []
-        content = golden.content
-        record = RecordState(slots, golden.version, golden.digest, content.life_cycle, content.jurisdiction, golden.left)
-        view.put(key, State(record))
+        view.put(key, State(RecordState(slots, *self._codec.standing(value))))
 
     def _restore_sweep(self, key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]], view: View) -> None:
         if value is None:

@@ -29,6 +29,7 @@ _OVERDUE_SECONDS = 5.0
 """How much later than asked for a call may come back. What takes longer never does: librdkafka#5456, #5511, seen after broker restarts."""
 _TELL_AGAIN_SECONDS = 60.0
 _READ_BATCH = 5_000
+_READ_AHEAD_KIB = 16_384
 LARGEST_RECORD_BYTES = 16_777_216
 """The topics that we write take as much (provision/topics)."""
 
@@ -184,7 +185,9 @@ class KafkaLog:
         if start >= end:
             return
         # enable.partition.eof: where the tail of a compacted partition holds no record any more, only the end itself is reported.
-        reader = ck.Consumer({**self._fetching, "enable.partition.eof": True, "auto.offset.reset": "earliest"})
+        # A restore has one of these for each changelog at the same time.
+        ahead = {"queued.max.messages.kbytes": _READ_AHEAD_KIB}
+        reader = ck.Consumer({**self._fetching, **ahead, "enable.partition.eof": True, "auto.offset.reset": "earliest"})
         try:
             reader.assign([ck.TopicPartition(*partition, start)])
             yield from read_to(reader, partition, end, patience_seconds=4 * self._transaction_seconds + _REQUEST_SECONDS)

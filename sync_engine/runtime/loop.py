@@ -14,7 +14,7 @@ On abort the overlay is dropped and every partition goes back to its committed o
 of a commit leaves the process (MustRestart): only a restore from the log can tell what happened.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,7 +26,7 @@ from sync_engine.model.outcome import DeadLetter, Emit, Reason
 from sync_engine.model.record import Record
 from sync_engine.model.stage import Answer, Codec, Request, Stage
 from sync_engine.runtime.holds import Holds
-from sync_engine.runtime.log import BatchAborted, Log, TopicPartition, WorldFailure
+from sync_engine.runtime.log import BatchAborted, Log, MustRestart, TopicPartition, WorldFailure
 from sync_engine.runtime.store import Store
 
 Perform = Callable[[Sequence[Request]], Sequence[Answer]]
@@ -34,6 +34,8 @@ Perform = Callable[[Sequence[Request]], Sequence[Answer]]
 
 OpenStore = Callable[[int], Store]
 NOTE_OFFSETS_MS = 10_000
+NOTE_FOLDED_RECORDS = 200_000
+"""Of a restore: a worker that dies in it goes on from there."""
 FOLLOW_HOLDS_MS = 1_000
 logger = structlog.get_logger()
 
@@ -136,6 +138,10 @@ class Overlay:
 
     def drop(self) -> None:
         """The batch is given up."""
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing is at hand any more, and what is committed is in the store."""
         self.write({})
         for states in (self._loaded, self._changed, self._recent, self._older):
             states.clear()
@@ -191,6 +197,8 @@ class BatchLoop:
         self._log.subscribe(self.stage.inputs, self._assigned, self._revoked)
 
     def close(self) -> None:
+        if self._next:
+            self._note_all()
         self._log.close()
         for store in self._stores.values():
             store.close()
@@ -251,21 +259,27 @@ class BatchLoop:
             store.wipe()
             local = {}
         overlay = Overlay(store, state_type)
-        read = 0
-        for (topic, _), end in ends.items():
-            for records in self._log.read((topic, partition), local.get(topic, 0), end):
-                read += len(records)
-                self._fold(topic, records, overlay)
-            overlay.write({topic: end})
+        read = noted = 0
+        folded: dict[str, int] = {}
+        for topic, records in _in_step({topic: self._log.read((topic, of), local.get(topic, 0), end) for (topic, of), end in ends.items()}):
+            self._fold(topic, records, overlay)
+            folded[topic] = records[-1].offset + 1
+            read += len(records)
+            if read - noted >= NOTE_FOLDED_RECORDS:
+                overlay.write(folded)
+                noted = read
+        overlay.write({topic: end for (topic, _), end in ends.items()})
+        overlay.forget()
         self._overlays[partition] = overlay
         self._watch.restored(self.stage.name, read)
 
     def _fold(self, topic: str, records: Sequence[Record], overlay: Overlay) -> None:
+        stage = self.stage
+        overlay.load(stage.state_key(topic, record.key) for record in records if record.key is not None)
         for record in records:
             if record.key is not None:
-                self.stage.restore(topic, record.key, record.value, record.headers, overlay)
-        overlay.apply()
-        overlay.write({topic: records[-1].offset + 1})
+                stage.restore(topic, record.key, record.value, record.headers, overlay)
+        overlay.apply(self._remembered)
 
     # --- the batch ---
 
@@ -356,6 +370,7 @@ class BatchLoop:
     def _commit(self, records: Sequence[Record], emits: Sequence[Emit], letters: Sequence[DeadLetter]) -> None:
         for record in records:
             self._next[record.topic, record.partition] = record.offset + 1
+        ends = self._ends() if self._clock.now_ms() - self._noted_ms > NOTE_OFFSETS_MS else {}
         # Every transaction sends the current offsets, also one without records: the group's fencing of zombies rests on them (KIP-447).
         self._log.commit(emits, dict(self._next))
         self._committed.update(self._next)
@@ -365,22 +380,36 @@ class BatchLoop:
         for overlay in self._overlays.values():
             overlay.apply(self._remembered // len(self._overlays))
         self._watch.committed(self.stage.name, len(records), len(emits), letters)
-        self._note_offsets(self._last_commit_ms)
+        self._note(ends)
 
-    def _note_offsets(self, now_ms: int) -> None:
-        # What was written since the noted offset is folded in once more at a restore, which changes nothing: so the ends of the changelogs
-        # are asked for now and then only. We are the one writer of these partitions, and all that we wrote is committed by now. The batch
-        # is committed, so bad weather here must not look like an abort.
-        if not self._overlays or now_ms - self._noted_ms <= NOTE_OFFSETS_MS:
-            return
+    def _note(self, ends: Mapping[TopicPartition, int]) -> None:
+        if ends:
+            self._noted_ms = self._last_commit_ms
+            for partition, overlay in self._overlays.items():
+                overlay.write({topic: end for (topic, of), end in ends.items() if of == partition})
+
+    def _note_all(self) -> None:
+        """Before the end: a worker that comes again with this store then reads nothing of its changelogs."""
         try:
-            noted = self._log.end_offsets([(topic, partition) for topic in self.stage.changelogs for partition in self._overlays])
+            if ends := self._ends():
+                self._log.commit([], dict(self._next))
+                self._note(ends)
+        except (WorldFailure, MustRestart) as failure:
+            logger.info("offsets not noted", stage=self.stage.name, why=str(failure))
+
+    def _ends(self) -> Mapping[TopicPartition, int]:
+        """Where the changelogs end before a commit; the commit's success says that nobody but us had written to them.
+
+        Asked for afterwards they might hold a successor's records: of a worker that was frozen just then. What was written since is folded
+        in once more at a restore, which changes nothing.
+        """
+        if not self._overlays:
+            return {}
+        try:
+            return self._log.end_offsets([(topic, partition) for topic in self.stage.changelogs for partition in self._overlays])
         except WorldFailure as failure:
             logger.info("offsets not noted", stage=self.stage.name, why=str(failure))
-            return
-        self._noted_ms = now_ms
-        for partition, overlay in self._overlays.items():
-            overlay.write({topic: end for (topic, of), end in noted.items() if of == partition})
+            return {}
 
     def _commit_position(self) -> None:
         """Commit the position at the end of the log, past the last transaction's marker: lag is counted from committed offsets."""
@@ -447,6 +476,16 @@ class BatchLoop:
         }
         place = f"{record.topic}/{record.partition}/{record.offset}".encode()
         return Emit(self._dead_topic, place, self._codec.encode("sync.wire.Dead", datum))
+
+
+def _in_step(readers: Mapping[str, Iterator[list[Record]]]) -> Iterator[tuple[str, list[Record]]]:
+    """What the readers of several topics give, the older first: so what one batch wrote to them comes together, as far as it goes."""
+    heads = {topic: records for topic, reader in readers.items() if (records := next(reader, None))}
+    while heads:
+        topic = min(heads, key=lambda one: heads[one][0].timestamp_ms)
+        yield topic, heads.pop(topic)
+        if records := next(readers[topic], None):
+            heads[topic] = records
 
 
 class _NoState:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sync_engine.model.avro import Datum, claim_of_datum, claim_schema, decoder, delivery_schema, encoder, golden_schema
-from sync_engine.model.avro_fast import OtherLayout, ReadClaim, claim_reader, claim_writer, golden_writer
+from sync_engine.model.avro_fast import OtherLayout, ReadClaim, Standing, claim_reader, claim_writer, golden_writer, standing_reader
 from sync_engine.model.claim import Claim
 from sync_engine.model.declaration import Declarations
 from sync_engine.model.golden import Golden
@@ -41,6 +41,7 @@ class AvroCodec:
         self._readers: dict[bytes, tuple[str, Callable[[bytes], Datum]]] = {}
         self._written: dict[bytes, Datum] = {}
         self._claims: dict[bytes, ReadClaim | None] = {}
+        self._standings: dict[bytes, Callable[[bytes], Standing | None] | None] = {}
         self._claim_writers: dict[str, Callable[[Claim], bytes]] = {}
         self._golden_writers: dict[str, Callable[[Golden], bytes]] = {}
 
@@ -59,6 +60,9 @@ class AvroCodec:
             return name, decode(framed[FRAME:])
         except ValueError as error:
             raise Undecodable(Reason.UNDECODABLE, str(error)) from None
+
+    def name(self, framed: bytes) -> str:
+        return (self._readers.get(framed[:FRAME]) or self._reader(framed))[0]
 
     def claim(self, framed: bytes, path: str) -> Claim | None:
         prefix = framed[:FRAME]
@@ -79,6 +83,24 @@ class AvroCodec:
             return claim_reader(self._written[framed[:FRAME]], dict(self._ours[name]), FRAME)
         except OtherLayout:
             return lambda framed, path: claim_of_datum(decode(framed[FRAME:]), path)
+
+    def standing(self, framed: bytes) -> Standing:
+        prefix = framed[:FRAME]
+        if prefix not in self._standings:
+            self._standings[prefix] = self._standing_reader(framed)
+        read = self._standings[prefix]
+        found = None if read is None else read(framed)
+        if found is not None:
+            return found
+        datum = self.decode(framed)[1]
+        return datum["version"], datum["digest"], datum["life_cycle"], datum["jurisdiction"], datum["left"]
+
+    def _standing_reader(self, framed: bytes) -> Callable[[bytes], Standing | None] | None:
+        name, _ = self._readers.get(framed[:FRAME]) or self._reader(framed)
+        try:
+            return standing_reader(self._written[framed[:FRAME]], dict(self._ours[name]), FRAME) if name in self._ours else None
+        except OtherLayout:
+            return None
 
     def encode_claim(self, entity: str, claim: Claim) -> bytes:
         write = self._claim_writers.get(entity)

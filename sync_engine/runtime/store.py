@@ -58,6 +58,7 @@ class Memory:
     """What all stores of a process share: many partitions must not cost many caches."""
 
     def __init__(self, cache_mib: int = 128, unwritten_mib: int = 64) -> None:
+        """`cache_mib`: for blocks of data, of indexes and of filters."""
         self.cache = Cache(cache_mib * _MIB)
         # It does not stall writers: the changelog is the truth, and a store that is over the limit flushes the sooner.
         self.unwritten = WriteBufferManager(unwritten_mib * _MIB, False)
@@ -187,6 +188,9 @@ def _options(memory: Memory) -> Options:
     """Point reads of small values, many of them of keys that are not there yet: so filters, in memory as well as on disk."""
     blocks = BlockBasedOptions()
     blocks.set_block_cache(memory.cache)
+    # Indexes and filters grow with the keys on disk: outside of the cache nothing would limit them.
+    blocks.set_cache_index_and_filter_blocks(True)
+    blocks.set_pin_l0_filter_and_index_blocks_in_cache(True)
     blocks.set_bloom_filter(10, False)  # a key that is not there costs 0.4 µs instead of 7
     blocks.set_block_size(4096)
     blocks.set_data_block_index_type(DataBlockIndexType.binary_and_hash())

@@ -87,19 +87,32 @@ def table_of(target: TableTarget) -> sa.TableClause:
     return sa.table(name, *(sa.column(column) for column in names), schema=schema or None)
 
 
+def upsert_all(target: TableTarget) -> sa.Insert:
+    """`upsert` of many rows for PostgreSQL, the parameter `rows` as JSON: nothing is prepared, so row by row it would plan each anew."""
+    table = table_of(target)
+    preparer: Any = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]
+    none: sa.ColumnClause[Any] = sa.literal_column(f"NULL::{preparer.format_table(table)}")
+    given = sa.func.json_populate_recordset(none, sa.cast(sa.bindparam("rows", type_=sa.Text()), postgresql.JSON))
+    rows = given.table_valued(*table.c.keys())
+    return _guarded(target, postgresql.insert(table).from_select(table.c.keys(), sa.select(*rows.c)))
+
+
+def _guarded(target: TableTarget, insert: postgresql.Insert) -> postgresql.Insert:
+    table, new = table_of(target), insert.excluded
+    return insert.on_conflict_do_update(
+        index_elements=[target.key],
+        set_={column.name: new[column.name] for column in table.c if column.name != target.key},
+        where=new[target.version] > sa.func.coalesce(table.c[target.version], _NONE),
+    )
+
+
 def upsert(target: TableTarget, dialect: str) -> sa.Insert:
     """Insert, or overwrite what has a smaller version or none: in one statement, so that no other writer comes between."""
     table = table_of(target)
     version, key = table.c[target.version], table.c[target.key]
     rest = [column for column in table.c if column.name not in (target.key, target.version)]
     if dialect == "postgresql":
-        guarded = postgresql.insert(table)
-        new = guarded.excluded
-        return guarded.on_conflict_do_update(
-            index_elements=[target.key],
-            set_={column.name: new[column.name] for column in (*rest, version)},
-            where=new[target.version] > sa.func.coalesce(version, _NONE),
-        )
+        return _guarded(target, postgresql.insert(table))
     doubled = mysql.insert(table)
     given = doubled.inserted
     # Any unique index brings us here: a row of another key is left alone, and `_turned_away` finds that ours is missing.
@@ -125,6 +138,7 @@ class TableWriter:
             connect_args=dict(_CONNECT[self._dialect]),
         )
         self._statement = upsert(target, self._dialect)
+        self._statement_of_all = upsert_all(target)
         self._running: Future[Sequence[Answer]] | None = None
         self._key_is_fit = self._dialect == "postgresql"
 
@@ -152,7 +166,10 @@ class TableWriter:
                 unfit = self._unfit_key(connection)
                 if unfit:
                     return [Answer(False, None, unfit)] * len(rows)
-                connection.execute(self._statement, rows)
+                if self._dialect == "postgresql":
+                    connection.execute(self._statement_of_all, {"rows": msgspec.json.encode(rows).decode()})
+                else:
+                    connection.execute(self._statement, rows)
                 away = self._turned_away(connection, rows)
         except DBAPIError as error:
             if not _judge(error)[0]:

@@ -38,7 +38,7 @@ from sync_engine.runtime.push import WebhookPusher
 from sync_engine.runtime.reads import Reads
 from sync_engine.runtime.registry import SchemaRegistry
 from sync_engine.runtime.schemas import AvroCodec, all_schemas
-from sync_engine.runtime.store import RocksStore, Store
+from sync_engine.runtime.store import Memory, RocksStore, Store
 from sync_engine.runtime.table_target import TableWriter
 from sync_engine.runtime.tail import KafkaTail
 from sync_engine.runtime.target import Target, WebhookTarget
@@ -66,6 +66,8 @@ class Worker:
         self._schemas = all_schemas(self.declarations)
         self._pusher = WebhookPusher()
         self._client = self.settings.kafka.client
+        # The rest is what Python, the clients' queues and the states at hand need.
+        self._memory = Memory(cache_mib=self.settings.worker.memory_mib // 6, unwritten_mib=self.settings.worker.memory_mib // 12)
         self.observer: Observer | None = None
         self.observed_at: float = 0.0
         """Loop time of the observer's last turn: the broker answered then. An idle lane cannot tell one that is away from nothing to do."""
@@ -150,6 +152,8 @@ class Worker:
             client=self._client,
         )
         perform = self._delivering(stage.subscriber, lane.loop) if isinstance(stage, DeliverStage) else None
+        # What is more than one slice tries would be parked first: written to the log, and written away again.
+        most = stage.tries if isinstance(stage, DeliverStage) else settings.worker.batch_records
         return BatchLoop(
             self.node,
             stage,
@@ -160,14 +164,14 @@ class Worker:
             self.metrics,
             perform=perform,
             holds=Holds(self.node, stage.captured, self.new_codec()) if isinstance(stage, IngestStage) else None,
-            batch_records=settings.worker.batch_records,
+            batch_records=min(most, settings.worker.batch_records),
             quiet_wait_seconds=0.25,
         )
 
     def _store(self, stage: Stage, partition: int) -> Store:
         path = self.settings.state.dir / self.node / self.instance / stage.name / str(partition)
         path.mkdir(parents=True, exist_ok=True)
-        return RocksStore(path)
+        return RocksStore(path, self._memory)
 
     # --- deliveries ---
 

@@ -7,7 +7,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,7 +26,7 @@ from tests.bench import build
 from tests.bench.broker import Claims, KeyValue, make_topics, pin
 from tests.bench.catalogue import ENTITY, declarations, read_entry
 from tests.bench.check import Digests, Outcome, digest_by_the_oracle, outcome
-from tests.bench.job import Job, Measured
+from tests.bench.job import Job, Measured, turn
 from tests.bench.report import SIDES, Amount, Round, Settings, results_of, round_of, save, show, side_of
 from tests.bench.workload import Change, Workload, datum
 
@@ -187,28 +186,16 @@ class Contest:
             give_up_seconds=give_up,
             schema_ids=given.schema_ids,
         )
-        (directory / "job.json").write_bytes(msgspec.json.encode(job))
         (directory / "entity.json").write_bytes(msgspec.json.encode(ENTRY))
-        ended = subprocess.run(
-            self._command(side, directory),
-            timeout=give_up + 60,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-            cwd=build.ROOT,
-            preexec_fn=lambda: os.sched_setaffinity(0, {WORKER_CORE}),
-        )
-        if ended.returncode:
-            sys.exit(f"{ended.stderr}\n{side} failed with exit code {ended.returncode}: the run is void")
+        measured = self._run(side, job)
         self._done[side] = given.records
-        return round_of(msgspec.json.decode((directory / "measured.json").read_bytes(), type=Measured))
+        return round_of(measured)
 
-    def _command(self, side: str, directory: Path) -> list[str]:
-        files = [str(directory / "job.json"), str(directory / "measured.json")]
+    def _run(self, side: str, job: Job) -> Measured:
         if side in GUARANTEES:
             java = ["java", *HEAP, "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", self._classpath, "bench.Main"]
-            return [*java, *files, str(directory / "entity.json"), GUARANTEES[side]]
-        return [self._quix_python if side == "quix" else sys.executable, "-m", f"tests.bench.{side}", *files]
+            return turn(java, job, str(Path(job.directory) / "entity.json"), GUARANTEES[side])
+        return turn([self._quix_python if side == "quix" else sys.executable, "-m", f"tests.bench.{side}"], job)
 
     def _say(self, what: str) -> None:
         print(f"{what}, {time.monotonic() - self._began:.0f} s", flush=True)

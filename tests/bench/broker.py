@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import confluent_kafka as ck
@@ -15,6 +15,7 @@ from sync_engine.topology import Hops
 from tests.bench.catalogue import ENTITY
 
 KeyValue = tuple[bytes, bytes]
+Headers = Sequence[tuple[str, bytes]]
 READ_SECONDS = 60.0
 
 
@@ -34,14 +35,15 @@ def make_topics(bootstrap: str, declared: Declarations, node: str, partitions: i
 class Claims:
     """Puts claims into a topic, in their order."""
 
-    def __init__(self, bootstrap: str, topic: str, partitions: int) -> None:
+    def __init__(self, bootstrap: str, topic: str, partitions: int, compression: str = "none") -> None:
+        """By default not compressed: what every side's client can read."""
         self._topic, self._partitions = topic, partitions
         self.records = self.bytes = 0
         self._producer = ck.Producer(
             {
                 "bootstrap.servers": bootstrap,
                 "enable.idempotence": True,
-                "compression.type": "none",  # what every side's client can read
+                "compression.type": compression,
                 "linger.ms": 50,
                 "batch.size": 1_000_000,
                 "queue.buffering.max.messages": 1_000_000,
@@ -51,18 +53,25 @@ class Claims:
 
     def put(self, claims: Iterable[KeyValue]) -> None:
         for key, value in claims:
-            while True:
-                try:
-                    self._producer.produce(self._topic, value, key, partition_of(key, self._partitions))
-                    break
-                except BufferError:
-                    self._producer.poll(0.1)
-            self.records += 1
-            self.bytes += len(key) + len(value)
-            if self.records % 1_000 == 0:
-                self._producer.poll(0)
+            self.put_one(self._topic, key, value, partition_of(key, self._partitions))
+        self.flush()
+
+    def put_one(self, topic: str, key: bytes, value: bytes, partition: int, headers: Headers = ()) -> None:
+        """Nothing is certain before `flush`."""
+        while True:
+            try:
+                self._producer.produce(topic, value, key, partition, headers=list(headers))
+                break
+            except BufferError:
+                self._producer.poll(0.1)
+        self.records += 1
+        self.bytes += len(key) + len(value)
+        if self.records % 1_000 == 0:
+            self._producer.poll(0)
+
+    def flush(self) -> None:
         left = self._producer.flush(READ_SECONDS)
-        assert not left, f"{left} claims could not be put in"
+        assert not left, f"{left} records could not be put in"
 
 
 def read_all(bootstrap: str, topic: str, partitions: Iterable[int]) -> Iterator[KeyValue]:

@@ -5,11 +5,12 @@ Faust application, channel of batches, loop, transactional log, store on disk, r
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
 from sync_engine import settings
+from sync_engine.model.declaration import Declarations
 from sync_engine.model.outcome import DeadLetter
 from sync_engine.runtime.exporter import Metrics
 from sync_engine.runtime.worker import Worker
@@ -29,13 +30,17 @@ class Counting(Metrics):
 
     def committed(self, stage: str, records: int, emits: int, letters: Sequence[DeadLetter]) -> None:
         super().committed(stage, records, emits, letters)
-        self._done += records
+        self._done = self.done(records)
         if letters:
             self._give_up(f"dead letter: {letters[0].reason.value}, {letters[0].detail}")
             return
         self.watch.committed(self._done)
         if self._done == self._wanted:
             self._loop.call_soon_threadsafe(self._finished.set)
+
+    def done(self, records: int) -> int:
+        """All that is done now, after a commit of so many records."""
+        return self._done + records
 
     def aborted(self, stage: str) -> None:
         self._give_up("a batch was aborted")
@@ -48,29 +53,33 @@ class Counting(Metrics):
 def engine(job: Job) -> Measured:
     # Redis is away here, which is worth a warning and no more.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    return asyncio.run(_run(job))
+    return asyncio.run(work(job, declarations(read_entry(), job.node, job.partitions), f"resolve.{ENTITY}"))
 
 
-async def _run(job: Job) -> Measured:
-    worker = Worker(declarations(read_entry(), job.node, job.partitions), _settings(job), job.node)
-    worker.stages = [stage for stage in worker.stages if stage.name == f"resolve.{ENTITY}"]
+async def work(
+    job: Job, declared: Declarations, stage: str, counting: Callable[[Job, asyncio.Event], Counting] = Counting, **further: str
+) -> Measured:
+    """The job by a worker whose only lane is this stage. `further` = settings, as environment variables."""
+    worker = Worker(declared, _settings(job, further), job.node)
+    worker.stages = [each for each in worker.stages if each.name == stage]
     finished = asyncio.Event()
-    worker.metrics = counting = Counting(job, finished)
+    worker.metrics = counted = counting(job, finished)
     app = worker.app()
     await app.start()
     await asyncio.wait_for(finished.wait(), job.give_up_seconds)
     await app.stop()
-    assert counting.watch.measured is not None, f"the run is void: {counting.void}"
-    return counting.watch.measured
+    assert counted.watch.measured is not None, f"the run is void: {counted.void}"
+    return counted.watch.measured
 
 
-def _settings(job: Job) -> settings.Settings:
+def _settings(job: Job, further: Mapping[str, str]) -> settings.Settings:
     return settings.load(
         environ={
             "SYNC_ENGINE__KAFKA__BOOTSTRAP": job.bootstrap,
             "SYNC_ENGINE__REGISTRY__URL": job.registry,
             "SYNC_ENGINE__STATE__DIR": job.directory,
             "SYNC_ENGINE__WORKER__BATCH_RECORDS": str(job.batch_records),
+            **further,
         }
     )
 

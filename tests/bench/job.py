@@ -2,12 +2,16 @@
 
 import os
 import resource
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
+
+ROOT = Path(__file__).parents[2]
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -67,10 +71,32 @@ def _cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def run(side: Callable[[Job], Measured | None]) -> None:
+AnyJob = TypeVar("AnyJob", bound=Job)
+
+
+def run(side: Callable[[AnyJob], Measured | None], kind: type[AnyJob] = Job) -> None:  # type: ignore[assignment]  # Job is one
     """The main function of a side's process: the job from the first argument, the measurement to the file of the second."""
-    job = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Job)
+    job = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=kind)
     os.sched_setaffinity(0, {job.core})
     measured = side(job)
     assert measured is not None, "the changes were not all done in time"
     Path(sys.argv[2]).write_bytes(msgspec.json.encode(measured))
+
+
+def turn(command: Sequence[str], job: Job, *further: str) -> Measured:
+    """A side's turn in a process of its own: `command`, the two files that `run` is given, `further`. Leaves, if it fails."""
+    files = [Path(job.directory) / name for name in ("job.json", "measured.json")]
+    files[0].write_bytes(msgspec.json.encode(job))
+    files[1].unlink(missing_ok=True)
+    ended = subprocess.run(
+        [*command, *map(str, files), *further],
+        timeout=job.give_up_seconds + 60,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        preexec_fn=lambda: os.sched_setaffinity(0, {job.core}),
+    )
+    if ended.returncode:
+        sys.exit(f"{ended.stderr}\n{job.node} failed with exit code {ended.returncode}: the run is void")
+    return msgspec.json.decode(files[1].read_bytes(), type=Measured)

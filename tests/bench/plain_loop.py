@@ -6,6 +6,7 @@ another state than its log has.
 
 import gc
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import confluent_kafka as ck
@@ -36,13 +37,29 @@ PRODUCER = {
 }
 
 
+After = Callable[[], None]
+
+
 def plain_loop(job: Job) -> Measured | None:
+    store = RocksStore(Path(job.directory) / "store")
+    resolve = Work(job.node, job.registry)
+
+    def work(batch: list[ck.Message], producer: ck.Producer) -> After:
+        changed = _decide(resolve, store, batch, producer)
+        return lambda: store.write(changed, {})
+
+    measured = loop(job, [job.claims], work)
+    store.close()
+    return measured
+
+
+def loop(job: Job, topics: Sequence[str], work: Callable[[list[ck.Message], ck.Producer], After | None]) -> Measured | None:
+    """A batch, `work` on it, one transaction of what it produced and the offsets; what `work` returned is called after the commit."""
     consumer = ck.Consumer({"bootstrap.servers": job.bootstrap, "group.id": f"{job.node}.plain", **CONSUMER})
     producer = ck.Producer({"bootstrap.servers": job.bootstrap, "transactional.id": f"{job.node}.plain", **PRODUCER})
     producer.init_transactions()
-    consumer.subscribe([job.claims])
-    store = RocksStore(Path(job.directory) / "store")
-    work, positions = Work(job.node, job.registry), dict[int, int]()
+    consumer.subscribe(list(topics))
+    positions: dict[tuple[str, int], int] = {}
     gc.disable()
     give_up, done = time.monotonic() + job.give_up_seconds, 0
     watch = Stopwatch(job)
@@ -51,16 +68,16 @@ def plain_loop(job: Job) -> Measured | None:
         if not batch:
             continue
         producer.begin_transaction()
-        changed = _decide(work, store, batch, producer)
-        positions.update((message.partition(), message.offset() + 1) for message in batch)
-        offsets = [ck.TopicPartition(job.claims, partition, offset) for partition, offset in positions.items()]
+        after = work(batch, producer)
+        positions.update(((message.topic(), message.partition()), message.offset() + 1) for message in batch)
+        offsets = [ck.TopicPartition(topic, partition, offset) for (topic, partition), offset in positions.items()]
         producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata())
         producer.commit_transaction()
-        store.write(changed, {})
+        if after is not None:
+            after()
         done += len(batch)
         watch.committed(done)
     consumer.close()
-    store.close()
     return watch.measured
 
 

@@ -103,10 +103,10 @@ def side_of(rounds: list[Round], outcome: Outcome) -> Side:
     rates = [each.changes_per_second for each in rounds]
     costs = [each.cpu_us_per_change for each in rounds]
     rate, cost = round(median(rates), 1), round(median(costs), 2)
-    return Side(rate, cost, _spread(rates), _spread(costs), outcome.wrong_keys == 0, outcome, rounds)
+    return Side(rate, cost, spread(rates), spread(costs), outcome.wrong_keys == 0, outcome, rounds)
 
 
-def _spread(values: list[float]) -> float:
+def spread(values: list[float]) -> float:
     return round((max(values) - min(values)) / median(values), 3)
 
 
@@ -144,9 +144,11 @@ def same_records(sides: dict[str, Side]) -> bool:
     return len(written) <= 1
 
 
-def save(results: Results, path: Path = RESULTS) -> None:
+def save(results: object, path: Path = RESULTS) -> None:
+    """Its fields in place of those that stand in the file; what other parts of the bench have written there stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2) + b"\n")
+    before = msgspec.json.decode(path.read_bytes()) if path.exists() else {}
+    path.write_bytes(msgspec.json.format(msgspec.json.encode({**before, **msgspec.to_builtins(results)}), indent=2) + b"\n")
 
 
 def show(results: Results) -> None:

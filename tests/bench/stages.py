@@ -28,12 +28,11 @@ from sync_engine.runtime.log import OnPartitions, TopicPartition
 from sync_engine.runtime.loop import BatchLoop
 from sync_engine.runtime.schemas import AvroCodec, all_schemas
 from sync_engine.runtime.store import RocksStore
-from tests.bench.catalogue import ENTITY, class_of, declarations, entity_type, read_entry
+from tests.bench.catalogue import ENTITY, Entry, class_of, declarations, entity_type, read_entry
+from tests.bench.workload import Change as Said
 from tests.bench.workload import Workload, datum
 
 NODE, PARTITIONS, BATCH, LANE_BATCH, ROUNDS = "bench", 4, 500, 2_000, 3
-ROWS_OF_A_RECORD = 2
-"""About: so one half of the changes are the load and the other the stream."""
 T = TypeVar("T")
 Claims = Sequence[tuple[bytes, bytes]]
 
@@ -162,13 +161,17 @@ def measure_lane(codec: AvroCodec, rules: Rules, claims: Claims) -> int:
     return spent
 
 
+def _changes(entry: Entry, count: int) -> list[Said]:
+    """About half of them make the records, the others change them."""
+    workload = Workload(entry, max(count // 5, 1), 1)
+    loaded = [row for rows in workload.load(range(workload.loaded)) for row in rows]
+    return [*loaded, *(workload.next() for _ in range(count - len(loaded)))]
+
+
 def main(count: int) -> None:
     entry = read_entry()
     codec = AvroCodec(Ids(), all_schemas(declarations(entry, NODE, PARTITIONS)))
-    workload = Workload(entry, count // ROWS_OF_A_RECORD // 2, 1)
-    loaded = [change for rows in workload.load(range(workload.loaded)) for change in rows]
-    stream = [*loaded, *(workload.next() for _ in range(count - len(loaded)))]
-    claims = [(change.key.encode(), codec.encode(f"sync.{ENTITY}.Claim", datum(change))) for change in stream]
+    claims = [(change.key.encode(), codec.encode(f"sync.{ENTITY}.Claim", datum(change))) for change in _changes(entry, count)]
     rules = compile_rules(entity_type(entry), lambda source: class_of(entry, source))
     gc.collect()
     gc.freeze()

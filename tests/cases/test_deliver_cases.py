@@ -16,6 +16,7 @@ from sync_engine.deliver.payload import webhook_id
 from sync_engine.deliver.stage import TRIES_PER_SLICE, DeliverStage, Parked
 from sync_engine.model import names
 from sync_engine.model.avro import golden_to_datum
+from sync_engine.model.declaration import WEBHOOK
 from sync_engine.model.golden import Content, Golden
 from sync_engine.model.stage import Answer, Request
 from sync_engine.runtime.loop import Overlay
@@ -178,17 +179,19 @@ def test_ids_differ_between_records_versions_and_subscribers() -> None:
 def test_what_is_too_much_for_one_turn_is_in_the_log_and_tried_in_the_next() -> None:
     receiver = Receiver()
     lane = lane_of(receiver)
-    for number in range(TRIES_PER_SLICE + 50):
+    for number in range(TRIES_PER_SLICE[WEBHOOK] + 50):
         put(lane, {"key": f"K{number:03}", "version": 1})
 
-    tries, waiting = [], []
+    tries, waiting, goes_on = [], [], []
     for turn in range(2):
         receiver.begin({})
         lane.turn(BEGAN_MS + turn)
         tries.append(len(receiver.tries))
         waiting.append(len(parked(lane, {})))
+        goes_on.append(lane.stage.has_more(0))
 
-    assert (tries, waiting) == ([TRIES_PER_SLICE, 50], [50, 0])
+    assert (tries, waiting) == ([TRIES_PER_SLICE[WEBHOOK], 50], [50, 0])
+    assert goes_on == [True, False]
 
 
 def test_a_record_that_is_refused_for_months_is_still_tried_every_hour() -> None:

@@ -26,7 +26,7 @@ from sync_engine.model.stage import Answer, Request
 from sync_engine.runtime.localstack import LocalStack
 from sync_engine.runtime.push import ID, WebhookPusher
 from sync_engine.runtime.receiver import Receiver
-from sync_engine.runtime.table_target import DRIVERS, TableWriter, upsert
+from sync_engine.runtime.table_target import DRIVERS, TableWriter, upsert, upsert_all
 from sync_engine.runtime.target import Target, WebhookTarget
 from sync_engine.runtime.topic_target import TopicWriter
 from sync_engine.runtime.topics import create_topics
@@ -395,7 +395,7 @@ def test_a_key_column_of_mariadb_that_takes_different_keys_for_equal_is_a_failur
     table.close()
 
 
-def test_on_mariadb_the_version_guards_every_column_and_is_assigned_last() -> None:
+def test_the_version_guards_every_column_and_on_mariadb_is_assigned_last() -> None:
     table = TableTarget("gov.person", "id", "v", "state", {"name": "xm"})
     newer = "VALUES(id) = gov.person.id AND VALUES(v) > coalesce(gov.person.v, -1)"
     assert str(upsert(table, "mysql").compile(dialect=pymysql.dialect(is_mariadb=True))) == (
@@ -403,6 +403,8 @@ def test_on_mariadb_the_version_guards_every_column_and_is_assigned_last() -> No
         + ", ".join(f"{column} = if({newer}, VALUES({column}), gov.person.{column})" for column in ("xm", "state", "v"))
     )
     assert str(upsert(table, "postgresql").compile(dialect=postgresql.dialect())).endswith(" WHERE excluded.v > coalesce(gov.person.v, -1)")
+    of_many = str(upsert_all(table).compile(dialect=postgresql.dialect()))
+    assert of_many.endswith(" SET v = excluded.v, xm = excluded.xm, state = excluded.state WHERE excluded.v > coalesce(gov.person.v, -1)")
 
 
 @pytest.mark.stack

@@ -58,6 +58,7 @@ class FakeLane:
 
     def _start(self, stage: Stage) -> None:
         log = FakeLog(self.broker, f"{self._node}.{stage.name}", stage.name)
+        self.stage = stage
         self._loop = BatchLoop(
             self._node, stage, log, self._codec, lambda _: MemoryStore(), self.clock, self.letters, perform=self._perform
         )

@@ -20,6 +20,7 @@ from sync_engine.model.avro import (
     golden_schema,
     golden_to_datum,
 )
+from sync_engine.model.avro_fast import Standing
 from sync_engine.model.claim import Claim
 from sync_engine.model.golden import Golden
 from sync_engine.model.outcome import DeadLetter, Emit
@@ -51,9 +52,16 @@ class AvroAndJson:
         name, _, body = framed.partition(b"\0")
         return name.decode(), self._decode.get(name.decode(), msgspec.json.decode)(body)
 
+    def name(self, framed: bytes) -> str:
+        return self.decode(framed)[0]
+
     def claim(self, framed: bytes, path: str) -> Claim | None:
         name, datum = self.decode(framed)
         return claim_of_datum(datum, path) if name.endswith(".Claim") else None
+
+    def standing(self, framed: bytes) -> Standing:
+        datum = self.decode(framed)[1]
+        return datum["version"], datum["digest"], datum["life_cycle"], datum["jurisdiction"], datum["left"]
 
     def encode_claim(self, entity: str, claim: Claim) -> bytes:
         return self.encode(f"sync.{entity}.Claim", claim_to_datum(claim))
