@@ -51,14 +51,14 @@ PLATFORM = "deliver.credit_platform"
 class Network:
     """Between `start` and `stop`."""
 
-    def __init__(self, stack: LocalStack, home: Path, people: int | None = None) -> None:
+    def __init__(self, stack: LocalStack, home: Path, people: int | None = None, subscriber: "Subscriber | None" = None) -> None:
         """`people`: of the whole sample's world; None: a few that three departments know and agree about."""
         self.stack = stack
         self._people = people
         self.home = home
         self.declarations: Declarations = declared.read(DECLARATIONS)
         self.journal = Journal(DECLARATIONS)
-        self.subscriber = Subscriber()
+        self.subscriber = subscriber or Subscriber()
         self.departments = Departments(stack.endpoints.postgres, stack.endpoints.mariadb, self.declarations)
         self.nodes: dict[str, Child] = {}
         self.left: list[tuple[str, int | None]] = []
