@@ -1,8 +1,11 @@
 """The broker and the schema registry go away under load and come back: all is waited out, and nothing is put aside for it."""
 
 import json
+import os
 import random
 import resource
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,14 +14,14 @@ from sync_engine.model.avro import claim_schema, claim_to_datum, encoder
 from sync_engine.runtime.registry import SchemaRegistry
 from tests.chaos.catalogue import ENTITY, Departments
 from tests.chaos.judge import assert_nothing_is_lost
-from tests.chaos.world import NAME, World
+from tests.chaos.world import NAME, PATIENCE_SECONDS, SESSION_MS, World
 from tests.engine_adapter import claim_of, entity_of
 
 pytestmark = pytest.mark.broker
 
 NO_SUCH_SCHEMA = 2_000_000
-FULL_BYTES = 4_096
-"""Less than every log that the batches go to already has."""
+AWAY_SECONDS = float(os.environ.get("SYNC_AWAY_SECONDS", 10 * SESSION_MS / 1000))
+"""How long the broker is gone; no session and no transaction outlasts a tenth of it."""
 
 
 def test_a_broker_killed_under_load_costs_time_only(world: World) -> None:
@@ -36,21 +39,46 @@ def test_a_broker_killed_under_load_costs_time_only(world: World) -> None:
     assert_nothing_is_lost(world)
 
 
-def test_a_broker_whose_disk_is_full_stops_the_work_and_loses_nothing_of_it(world: World) -> None:
-    """Files that may grow no further stand for the disk. Kafka gives up a log folder that it cannot write to; without another it ends."""
-    departments = Departments(random.Random(14), keys=50)
+def test_a_broker_that_is_gone_for_long_is_waited_for(world: World, record_property: Callable[[str, int], None]) -> None:
+    departments = Departments(random.Random(15), keys=50)
     workers = [world.worker(name, batch_records=10).start() for name in ("one", "two")]
     world.feed(departments.say(1_500))
     world.until("some batches committed", lambda: sum(len(worker.said("committed")) for worker in workers) > 10)
-    broker = world.servers.process("kafka")
 
-    resource.prlimit(broker.pid, resource.RLIMIT_FSIZE, (FULL_BYTES, FULL_BYTES))
-    world.until("the broker has given up", lambda: not broker.running)
-    done = sum(len(worker.said("committed")) for worker in workers)
-    assert done < 100, "it was full after the load"
-    for worker in workers:
-        worker.wait("weather")
+    world.servers.process("kafka").kill()
+    back = time.monotonic() + AWAY_SECONDS
+    while time.monotonic() < back:
+        for worker in workers:
+            worker.tend()
+        time.sleep(0.5)
+    before = sum(len(worker.said("committed")) for worker in workers)
     world.servers.restart("kafka")
+
+    world.drained(PATIENCE_SECONDS + AWAY_SECONDS)
+    assert sum(len(worker.said("committed")) for worker in workers) > before, "the load was over before it came back"
+    world.feed(departments.say(200))
+    assert_nothing_is_lost(world)
+    record_property("claims", world.fed)
+    record_property("away seconds", round(AWAY_SECONDS))
+
+
+def test_a_broker_without_room_for_another_byte_costs_time_only(world: World) -> None:
+    """No file of its may grow, as on a full disk. What it does then is its own affair: it ends, or answers nothing but errors."""
+    departments = Departments(random.Random(16), keys=50)
+    workers = [world.worker(name, batch_records=10).start() for name in ("one", "two")]
+    world.feed(departments.say(1_500))
+    world.until("some batches committed", lambda: sum(len(worker.said("committed")) for worker in workers) > 10)
+
+    broker = world.servers.process("kafka")
+    _, most = resource.prlimit(broker.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(broker.pid, resource.RLIMIT_FSIZE, (0, most))
+    try:
+        world.until("a worker cannot go on", lambda: any(worker.said("weather") + worker.said("must-restart") for worker in workers))
+        before = sum(len(worker.said("committed")) for worker in workers)
+        assert before < 100, "it was full after the load"
+    finally:
+        broker.kill()
+        world.servers.restart("kafka")
 
     world.drained()
     world.feed(departments.say(200))

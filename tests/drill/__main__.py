@@ -17,7 +17,7 @@ def main() -> int:
     results = {}
     for name in asked.drills or DRILLS:
         drill = DRILLS[name]
-        size = dict(drill.small if asked.small else drill.full)
+        size = dict(drill.small if asked.small else drill.middle if asked.middle else drill.full)
         seeds = asked.seed or (drill.seeds[:1] if asked.small else drill.seeds)
         runs = []
         for number, seed in enumerate(seeds, 1):
@@ -35,11 +35,15 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.drill", description=__doc__)
     parser.add_argument("drills", nargs="*", metavar="DRILL", help=f"of {', '.join(DRILLS)}; all, if none is named")
     parser.add_argument("--seed", type=int, action="append", help="instead of the drill's own; may be given again")
-    parser.add_argument("--small", action="store_true", help="small sizes and one seed, for trying; needs --results")
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument("--small", action="store_true", help="small sizes and one seed, for trying; needs --results")
+    sizes.add_argument("--middle", action="store_true", help="the size that takes minutes, of drills that have one")
     parser.add_argument("--results", type=Path, default=None)
     asked = parser.parse_args()
     if unknown := [name for name in asked.drills if name not in DRILLS]:
         parser.error(f"no such drill: {', '.join(unknown)}")
+    if asked.middle and (without := [name for name in asked.drills or DRILLS if not DRILLS[name].middle]):
+        parser.error(f"no such size of {', '.join(without)}")
     if asked.small and asked.results is None:
         parser.error("small sizes are not for docs/results: say --results FILE")
     asked.results = asked.results or RESULTS

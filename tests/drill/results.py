@@ -51,8 +51,11 @@ def run_of(report: Path, seed: int, seconds: float, exit_code: int) -> Run:
 
 
 def save(path: Path, name: str, result: Result) -> None:
-    """Beside the results of the other drills, which stay as they are."""
+    """Beside the results of the other drills, and of the same one's other seeds if commit and size are the same: these stay as they are."""
     everything = msgspec.json.decode(path.read_bytes()) if path.exists() else {}
-    everything[name] = msgspec.to_builtins(result)
+    before = msgspec.convert(everything[name], Result) if name in everything else result
+    others = [] if (before.commit, before.size) != (result.commit, result.size) else before.runs
+    runs = {run.seed: run for run in (*others, *result.runs)}
+    everything[name] = msgspec.to_builtins(Result(result.what, result.commit, result.size, [runs[seed] for seed in sorted(runs)]))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(dict(sorted(everything.items()))), indent=2) + b"\n")

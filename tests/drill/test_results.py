@@ -40,3 +40,13 @@ def test_the_results_of_another_drill_stay(tmp_path: Path) -> None:
     for name in ("R22", "R1"):
         save(file, name, Result(name, "commit", {}, [Run(1, 1.0, 1, {}, 0, 0)]))
     assert {name: result["what"] for name, result in json.loads(file.read_text()).items()} == {"R1": "R1", "R22": "R22"}
+
+
+def test_another_seed_of_the_same_commit_and_size_is_added(tmp_path: Path) -> None:
+    file = tmp_path / "drill.json"
+    for commit, seed, seconds in (("old", 3, 1.0), ("new", 2, 1.0), ("new", 1, 1.0), ("new", 2, 5.0)):
+        save(file, "R1", Result("what", commit, {"changes": "1"}, [Run(seed, seconds, 1, {}, 0, 0)]))
+    told = json.loads(file.read_text())["R1"]
+    assert (told["commit"], [(run["seed"], run["seconds"]) for run in told["runs"]]) == ("new", [(1, 1.0), (2, 5.0)])
+    save(file, "R1", Result("what", "new", {"changes": "2"}, [Run(4, 1.0, 1, {}, 0, 0)]))
+    assert [run["seed"] for run in json.loads(file.read_text())["R1"]["runs"]] == [4]

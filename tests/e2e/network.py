@@ -51,14 +51,14 @@ PLATFORM = "deliver.credit_platform"
 class Network:
     """Between `start` and `stop`."""
 
-    def __init__(self, stack: LocalStack, home: Path, people: int | None = None) -> None:
+    def __init__(self, stack: LocalStack, home: Path, people: int | None = None, subscriber: "Subscriber | None" = None) -> None:
         """`people`: of the whole sample's world; None: a few that three departments know and agree about."""
         self.stack = stack
         self._people = people
         self.home = home
         self.declarations: Declarations = declared.read(DECLARATIONS)
         self.journal = Journal(DECLARATIONS)
-        self.subscriber = Subscriber()
+        self.subscriber = subscriber or Subscriber()
         self.departments = Departments(stack.endpoints.postgres, stack.endpoints.mariadb, self.declarations)
         self.nodes: dict[str, Child] = {}
         self.left: list[tuple[str, int | None]] = []
@@ -308,20 +308,13 @@ class Subscriber:
 
     def start(self) -> None:
         self._thread.start()
-        self.come_back()
+        asyncio.run_coroutine_threadsafe(self.receiver.__aenter__(), self._loop).result(10)
 
     def stop(self) -> None:
-        self.leave()
+        asyncio.run_coroutine_threadsafe(self.receiver.__aexit__(None, None, None), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
-
-    def leave(self) -> None:
-        """Nobody listens any more, until `come_back`: connections are broken off and refused."""
-        asyncio.run_coroutine_threadsafe(self.receiver.__aexit__(None, None, None), self._loop).result(10)
-
-    def come_back(self) -> None:
-        asyncio.run_coroutine_threadsafe(self.receiver.__aenter__(), self._loop).result(10)
 
     def fail(self, status: int) -> None:
         self._loop.call_soon_threadsafe(self.receiver.fail, status)

@@ -14,6 +14,7 @@ from sync_engine.ingest.capture import UNAVAILABLE
 from sync_engine.model import names
 from sync_engine.model.avro import encoder
 from sync_engine.model.declaration import Declarations, Source
+from sync_engine.runtime.registry import Registry
 from sync_engine.runtime.schemas import MAGIC
 from tests.e2e.journal import Journal
 from tests.fakes.codec import FakeCodec
@@ -42,7 +43,7 @@ SNAPSHOT_MARK, STREAM_MARK, INCREMENTAL_MARK = "true", "false", "incremental"
 class Envelopes:
     """The bytes of Debezium's envelopes of one table."""
 
-    def __init__(self, codec: FakeCodec, table: str, columns: tuple[str, ...]) -> None:
+    def __init__(self, registry: Registry, table: str, columns: tuple[str, ...]) -> None:
         values = [{"name": "id", "type": "long"}, *({"name": column, "type": ["null", "string"]} for column in columns)]
         value = {"type": "record", "name": "Value", "fields": values}
         origin = {
@@ -62,7 +63,7 @@ class Envelopes:
             {"name": "source", "type": origin},
         ]
         schema = {"type": "record", "name": "Envelope", "namespace": f"foreign.{table}", "fields": fields}
-        self._prefix = MAGIC + codec.registry.register(f"foreign.{table}", json.dumps(schema)).to_bytes(4, "big")
+        self._prefix = MAGIC + registry.register(f"foreign.{table}", json.dumps(schema)).to_bytes(4, "big")
         self._encode = encoder(schema)
 
     def encode(self, event: Event) -> bytes:
@@ -71,7 +72,7 @@ class Envelopes:
 
 @cache
 def envelopes(codec: FakeCodec, table: str, columns: tuple[str, ...]) -> Envelopes:
-    return Envelopes(codec, table, columns)
+    return Envelopes(codec.registry, table, columns)
 
 
 @dataclass

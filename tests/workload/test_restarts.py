@@ -1,8 +1,7 @@
-"""The departments work on while every process of the network is killed in turn: afterwards nobody lacks anything.
+"""The departments work on while every process of the network is killed, ended or frozen in turn: afterwards nobody lacks anything.
 
-For a drill: SYNC_RESTARTS_KILLS so many kills, of whom and how SYNC_CHAOS_SEED decides; SYNC_RESTARTS_CHANGES so many changes at least, at
-SYNC_RESTARTS_RATE a second; the kills are spread over that time. At the end every source is reconciled with what came of it, so that what
-the capture itself has lost is told apart from what the engine has.
+SYNC_CHAOS_SEED decides how each ends. For a drill: SYNC_RESTARTS_KILLS so many kills, of whom the seed decides too; SYNC_RESTARTS_CHANGES
+so many changes at least, at SYNC_RESTARTS_RATE a second; the kills are spread over that time.
 """
 
 import json
@@ -12,21 +11,26 @@ import re
 import subprocess
 import threading
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import psycopg
 import pymysql
 import pytest
 
 from sync_engine.model import names
+from sync_engine.model.declaration import TOPIC
 from sync_engine.runtime.demo.departments import Connection
 from sync_engine.runtime.demo.player import Player
 from sync_engine.runtime.demo.workload import Transaction, events
 from sync_engine.runtime.localstack import LocalStack
-from tests.e2e.network import Network
+from sync_engine.runtime.localstack.process import Child
+from tests.e2e.network import PLATFORM, PROVINCE, Network
 from tests.e2e.oracle_check import assert_all_hold_what_is_owed
+from tests.workload.receiver import ReceiverProcess
 
 pytestmark = pytest.mark.stack
 
@@ -37,17 +41,18 @@ KILLS = int(os.environ.get("SYNC_RESTARTS_KILLS", "0"))
 """0: each process once, in turn."""
 SERVERS = ("redis", "registry", "connect", "postgres", "mariadb", "kafka")
 RECEIVER = "receiver"
-KILL, END, FREEZE = "kill -9", "SIGTERM", "SIGSTOP and SIGCONT"
-STILL_SECONDS = 7.0
-"""How long a process stands still, or the receiver is away: longer than every session of the stack."""
-BETWEEN_SECONDS = max(5.0, CHANGES / CHANGES_PER_SECOND / KILLS) if KILLS else 5.0
+KILL, TERM, FREEZE = "kill -9", "SIGTERM", "SIGSTOP"
+WAYS = (KILL, TERM, FREEZE)
+FROZEN_SECONDS = (2.0, 12.0 if KILLS else 5.0)
+"""In a drill a little longer than a worker's session, at most."""
+BETWEEN_SECONDS = max(5.0, CHANGES / CHANGES_PER_SECOND / KILLS) if KILLS else 3.0
 GONE = (psycopg.OperationalError, pymysql.OperationalError, pymysql.InterfaceError)
 
 
 @pytest.fixture
 def network(home: Path, tmp_path: Path) -> Iterator[Network]:
     with LocalStack(home / "stack") as stack:
-        running = Network(stack, tmp_path, PEOPLE)
+        running = Network(stack, tmp_path, PEOPLE, ReceiverProcess(tmp_path))
         try:
             running.start()
             running.catch_up(180)
@@ -126,55 +131,60 @@ class Clerks(threading.Thread):
         assert not self.is_alive()
 
 
-def victims(network: Network) -> list[tuple[str, str]]:
-    """(who, how)"""
+class Kill(NamedTuple):
+    who: str
+    how: str
+    seconds: float
+    """How long it stands still, if it is frozen."""
+
+
+def kills(network: Network) -> list[Kill]:
     everybody = [*network.nodes, *SERVERS, RECEIVER]
     chance = random.Random(int(os.environ.get("SYNC_CHAOS_SEED", "1")))
-    if KILLS:
-        return [(chance.choice(everybody), chance.choice((KILL, END, FREEZE))) for _ in range(KILLS)]
-    return [*((name, KILL) for name in everybody), (chance.choice([*network.nodes]), FREEZE), (chance.choice([*network.nodes]), END)]
+    who = chance.choices(everybody, k=KILLS) if KILLS else everybody
+    how = [WAYS[number % len(WAYS)] for number in range(len(who))]
+    chance.shuffle(how)
+    return [Kill(*both, chance.uniform(*FROZEN_SECONDS)) for both in zip(who, how, strict=True)]
 
 
-def strike(network: Network, name: str, how: str) -> None:
-    """A node that has gone is started again by `tend`."""
-    if name == RECEIVER:  # a part of this process: its end is that nobody listens
-        network.subscriber.leave()
-        time.sleep(STILL_SECONDS)
-        network.subscriber.come_back()
-        return
-    child = network.nodes[name] if name in network.nodes else network.stack.process(name)
-    if how == FREEZE:
+def inflict(network: Network, kill: Kill) -> None:
+    """When it returns, whoever it was runs again."""
+    child = child_of(network, kill.who)
+    if kill.how == FREEZE:
         child.freeze()
-        time.sleep(STILL_SECONDS)
+        time.sleep(kill.seconds)
         child.thaw()
         return
-    child.kill() if how == KILL else child.stop()
-    if name in SERVERS:
-        network.stack.restart(name)
+    if kill.how == TERM:
+        child.stop()
+    else:
+        child.kill()
+    if kill.who == RECEIVER:
+        platform(network).restart()
+    elif kill.who in SERVERS:
+        network.stack.restart(kill.who)
 
 
-def capture_lost(network: Network) -> int:
-    """What the slots lacked of the rows, by reconciliation, which has put it right."""
+def child_of(network: Network, who: str) -> Child:
+    if who == RECEIVER:
+        return platform(network).child
+    return network.nodes.get(who) or network.stack.process(who)
 
-    def healed(department: str) -> int:
-        command = network.command("source", "reconcile", department, "--heal", "-o", "json")
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-        assert done.returncode == 0, f"{department}: {done.stdout}{done.stderr}"
-        return sum(table["healed"] for table in json.loads(done.stdout)["tables"])
 
-    with ThreadPoolExecutor(2) as pool:
-        return sum(pool.map(healed, network.declarations.departments))
+def platform(network: Network) -> ReceiverProcess:
+    assert isinstance(network.subscriber, ReceiverProcess)
+    return network.subscriber
 
 
 def test_every_process_is_killed_in_turn_while_the_departments_work(network: Network, record_property: Callable[[str, int], None]) -> None:
     clerks = Clerks(network)
-    killed = victims(network)
+    done = kills(network)
     clerks.start()
     try:
-        for number, (name, how) in enumerate(killed, 1):
+        for number, kill in enumerate(done, 1):
             time.sleep(BETWEEN_SECONDS)
-            print(f"{number} of {len(killed)}: {how} for {name}, after {clerks.player.changes} changes", flush=True)
-            strike(network, name, how)
+            print(f"kill {number} of {len(done)}: {kill.who}, {kill.how}, after {clerks.player.changes} changes", flush=True)
+            inflict(network, kill)
             network.tend()
             assert clerks.is_alive()
         time.sleep(BETWEEN_SECONDS)
@@ -184,14 +194,48 @@ def test_every_process_is_killed_in_turn_while_the_departments_work(network: Net
             assert clerks.is_alive()
     finally:
         clerks.stop()
-    if {("postgres", KILL), ("mariadb", KILL)} <= set(killed):
-        assert clerks.interruptions >= 2, "both databases were killed"
-    network.catch_up(240)
-    lost = capture_lost(network)
+    gone = {kill.who for kill in done if kill.how != FREEZE} & {"postgres", "mariadb"}
+    assert clerks.interruptions >= len(gone), "databases were killed"
+    settle(network)
+    print(f"all has passed after {clerks.player.changes} changes; comparing with the sources", flush=True)
+    capture_lost = healed(network)
+    settle(network)
     assert_all_hold_what_is_owed(network, 240)
+    assert_topics_never_went_back(network)
     for node in network.nodes:
         assert network.reader(names.dead(node)).more() == []
-    counts = {"kills": len(killed), "changes": clerks.player.changes, "left by themselves": len(network.left), "capture_lost": lost}
-    for what, count in counts.items():
+    receiver = network.subscriber.receiver
+    counts = {"kills": len(done), **Counter(kill.how for kill in done), "changes": clerks.player.changes, "capture_lost": capture_lost}
+    for what, count in {**counts, "pushes": receiver.received, "regressions": receiver.regressions}.items():
         record_property(what, count)
-    assert lost == 0, "the capture has lost something; all else is as it should be"
+    print(counts, flush=True)
+
+
+def settle(network: Network) -> None:
+    """Everything has passed, and nothing waits for the platform, which may have been away last."""
+    network.catch_up(240)
+    network.wait("nothing is parked", lambda: {lag["incomplete"] for lag in network.lags(PROVINCE, PLATFORM).values()} == {0}, 120)
+    platform(network).read()
+
+
+def healed(network: Network) -> int:
+    """How many slots the capture had lost, of all departments; none now."""
+
+    def compare(department: str) -> int:
+        command = network.command("source", "reconcile", department, "--heal", "-o", "json")
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+        assert done.returncode == 0, f"{department}: {done.stdout}\n{done.stderr}"
+        return sum(table[kind] for table in json.loads(done.stdout)["tables"] for kind in ("missing", "stale", "surplus"))
+
+    with ThreadPoolExecutor(2) as pool:
+        return sum(pool.map(compare, network.declarations.departments))
+
+
+def assert_topics_never_went_back(network: Network) -> None:
+    for subscriber in network.declarations.subscribers.values():
+        if subscriber.kind == TOPIC:
+            assert subscriber.topic is not None
+            versions = defaultdict(list)
+            for record in network.reader(subscriber.topic.name).more():
+                versions[record.key].append(network.codec.decode(record.value or b"")[1]["version"])
+            assert [key for key, said in versions.items() if said != sorted(said)] == [], subscriber.id
