@@ -8,6 +8,7 @@ dead letters; so the registry's own error code is asked for. And an id that no r
 from __future__ import annotations
 
 import json
+import time
 from typing import Protocol, TypeVar
 from urllib.parse import quote
 
@@ -96,6 +97,11 @@ class _Error(msgspec.Struct, frozen=True):
     message: str = ""
 
 
+_UNEXPLAINED = _Error(_INCOMPATIBLE, "409 without a registry's word on it")
+"""What Apicurio answers beside the Confluent interface's own errors when two write at once."""
+_ASKED_AGAIN = (0.0, 0.05, 0.1, 0.2)
+
+
 class SchemaRegistry:
     """A Confluent-compatible registry at `url` (Apicurio: …/apis/ccompat/v7). Synchronous: asked once per schema, not per record.
 
@@ -135,12 +141,15 @@ class SchemaRegistry:
             raise SchemaRefused(subject, f"it is not JSON: {error}") from None
         path = f"subjects/{quote(subject, safe='')}/versions"
         answer = self._ask("POST", path, body)
-        if isinstance(answer, _Error) and _family(answer.error_code) == _INCOMPATIBLE:
-            # Also said to whoever comes second when two register a new subject at once. A schema that is refused is refused again.
+        for pause_seconds in _ASKED_AGAIN:
+            if not isinstance(answer, _Error) or _family(answer.error_code) != _INCOMPATIBLE:
+                break
+            # Also said to whoever comes later when several register a new subject at once. A schema that is refused is refused again.
+            time.sleep(pause_seconds)
             answer = self._ask("POST", path, body)
         if isinstance(answer, _Error):
             # 409 and 422, or with two more digits (42201: invalid schema).
-            if _family(answer.error_code) in (_INCOMPATIBLE, _INVALID):
+            if _family(answer.error_code) in (_INCOMPATIBLE, _INVALID) and answer != _UNEXPLAINED:
                 raise SchemaRefused(subject, answer.message)
             raise self._no_registry(answer)
         return self._read(answer, _Id).id
@@ -167,6 +176,8 @@ class SchemaRegistry:
             refusal = msgspec.json.decode(answer.content, type=_Error)
         except msgspec.DecodeError:
             refusal = None
+        if answer.status_code == _INCOMPATIBLE and (refusal is None or _family(refusal.error_code) != _INCOMPATIBLE):
+            return _UNEXPLAINED
         if refusal is None or _family(refusal.error_code) not in (404, _INCOMPATIBLE, _INVALID):
             raise RegistryUnavailable(
                 f"the schema registry at {self._url} answers {answer.status_code}; look at its log and at the address"

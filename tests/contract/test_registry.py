@@ -199,6 +199,7 @@ WEATHER: dict[str, httpx2.Response | Exception] = {
     "a path that is not there": httpx2.Response(404, json={"error_code": 404, "message": "HTTP 404 Not Found"}),
     "something else answers": httpx2.Response(200, html="<html>welcome</html>"),
     "a redirect": httpx2.Response(302),
+    "a conflict within": httpx2.Response(409, json={"status": 409, "title": "conflict"}),
 }
 
 
@@ -213,6 +214,12 @@ def test_everything_but_the_word_of_the_registry_is_weather(weather: str) -> Non
     for ask in asks:
         with pytest.raises(RegistryUnavailable, match="http://registry/apis/ccompat/v7/"):
             ask()
+
+
+def test_a_conflict_within_is_asked_again_until_the_registry_has_decided() -> None:
+    answers = [httpx2.Response(409, json={"error_code": 409}), httpx2.Response(409, text="locked"), httpx2.Response(200, json={"id": 7})]
+    registry = SchemaRegistry("http://registry/", transport=httpx2.MockTransport(lambda request: answers.pop(0)))
+    assert registry.register("s", '"int"') == 7
 
 
 def test_the_fake_can_be_away_and_come_back() -> None:
